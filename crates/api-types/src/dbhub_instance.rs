@@ -1,0 +1,398 @@
+//! `DBHubInstance`: one DBHub, the MCP server for SQL, over the Databases that it selects.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A DBHub that gives AI agents SQL access to the selected Databases.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[kube(
+    group = "dbhub.tas.io",
+    version = "v1alpha1",
+    kind = "DBHubInstance",
+    plural = "dbhubinstances",
+    singular = "dbhubinstance",
+    shortname = "dbhi",
+    namespaced,
+    status = "DBHubInstanceStatus",
+    derive = "PartialEq",
+    doc = "A DBHub, the SQL server for AI agents (MCP), over the Databases that it selects in its namespace. dbhub-operator renders its configuration, runs it and verifies it by a handshake.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.availableReplicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.availableReplicas"),
+    printcolumn(name = "Databases", type_ = "string", json_path = ".status.connectedDatabases"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DBHubInstanceSpec {
+    /// How many DBHub pods run.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1))]
+    pub replicas: i32,
+
+    /// Image of DBHub. Pin a version in production.
+    #[serde(default = "default_image")]
+    #[schemars(length(min = 1, max = 500))]
+    pub image: String,
+
+    /// When the image is pulled.
+    #[serde(default)]
+    pub image_pull_policy: ImagePullPolicy,
+
+    /// How clients speak MCP. http: streamable HTTP through the Service. stdio: `kubectl attach -i`
+    /// to a pod. sse: DBHub no longer has it; use http.
+    #[serde(default)]
+    pub transport: Transport,
+
+    /// Port of the pods and of the Service.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+
+    /// Which Databases of the namespace are served. Absent: all of them. What is given must all hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_selector: Option<DatabaseSelector>,
+
+    /// What agents may do. Absent: read only, 500 rows, both operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_policy: Option<Policy>,
+
+    /// Compute resources of a DBHub pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Who may call. Absent: a bearer token, made once, in Secret <name>-token under key 'token'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+
+    /// Host names beside the Service's own under which clients reach DBHub, such as an Ingress host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), pattern(r"^[A-Za-z0-9.-]+(:[0-9]+)?$")))]
+    pub allowed_hosts: Vec<String>,
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+fn default_image() -> String {
+    "bytebase/dbhub:latest".to_owned()
+}
+
+fn default_port() -> u16 {
+    8080
+}
+
+/// When the kubelet pulls an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+#[allow(missing_docs, reason = "the words of Kubernetes")]
+pub enum ImagePullPolicy {
+    Always,
+    #[default]
+    IfNotPresent,
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The value in a pod's spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// How clients speak MCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Transport {
+    /// Streamable HTTP through the Service.
+    #[default]
+    Http,
+    /// Removed from DBHub: admitted, then explained in the status.
+    Sse,
+    /// Standard input and output of a pod, for `kubectl attach -i`.
+    Stdio,
+}
+
+/// Chooses Databases of the instance's namespace; what is given must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSelector {
+    /// Labels that a Database must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+
+    /// Names, one of which a Database must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_names: Vec<String>,
+
+    /// Conditions on a Database's labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub match_expressions: Vec<LabelExpression>,
+}
+
+/// One condition on labels.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)").message("values are required with In and NotIn, and not allowed with Exists and DoesNotExist"))]
+pub struct LabelExpression {
+    /// Key of the label.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+
+    /// How the label's value relates to `values`.
+    pub operator: LabelOperator,
+
+    /// Values for In and NotIn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// How a label's value relates to a list of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+#[allow(missing_docs, reason = "the words of Kubernetes")]
+pub enum LabelOperator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+/// What agents may do with a database.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// Refuse statements that write. DBHub checks key words and runs in a read-only transaction;
+    /// a login without the right to write is the real control.
+    #[serde(default = "default_readonly")]
+    pub readonly: bool,
+
+    /// Rows that a SELECT returns at most.
+    #[serde(default = "default_max_rows")]
+    #[schemars(range(min = 1))]
+    pub max_rows: i32,
+
+    /// Tools that agents get. Absent or empty: both.
+    #[serde(default = "Operation::all")]
+    #[schemars(with = "Option<Vec<Operation>>")]
+    pub allowed_operations: Vec<Operation>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { readonly: default_readonly(), max_rows: default_max_rows(), allowed_operations: Operation::all() }
+    }
+}
+
+fn default_readonly() -> bool {
+    true
+}
+
+fn default_max_rows() -> i32 {
+    500
+}
+
+/// The tools of DBHub that a policy can allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Operation {
+    /// Run SQL.
+    ExecuteSql,
+    /// Look up schemas, tables, columns, indexes and procedures.
+    SearchObjects,
+}
+
+impl Operation {
+    /// Every operation, in DBHub's own order.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        vec![Self::ExecuteSql, Self::SearchObjects]
+    }
+
+    /// DBHub's name of the tool.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExecuteSql => "execute_sql",
+            Self::SearchObjects => "search_objects",
+        }
+    }
+}
+
+/// Compute resources of a container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Resources {
+    /// What the scheduler sets aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ComputeResources>,
+    /// What may be used at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ComputeResources>,
+}
+
+/// Amounts of memory and CPU, as Kubernetes quantities such as 128Mi and 100m.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct ComputeResources {
+    /// Memory, such as 128Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"))]
+    pub memory: Option<String>,
+    /// CPU, such as 100m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"))]
+    pub cpu: Option<String>,
+}
+
+/// Who may call DBHub.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.mode != 'none' || !has(self.tokenSecretRef)").message("spec.auth.tokenSecretRef needs mode 'token'"))]
+pub struct Auth {
+    /// token: a bearer token is demanded. none: everyone who reaches the Service may call.
+    #[serde(default)]
+    pub mode: AuthMode,
+
+    /// Your own token instead of a generated one. Tokens may overlap as 'old,new'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<TokenSecretRef>,
+}
+
+/// Whether a token is demanded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum AuthMode {
+    /// A bearer token is demanded.
+    #[default]
+    Token,
+    /// Everyone who reaches the Service may call.
+    None,
+}
+
+/// One key of a Secret in the instance's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct TokenSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Key of the token.
+    #[serde(default = "default_token_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_token_key() -> String {
+    "token".to_owned()
+}
+
+/// What runs, and which databases it serves.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DBHubInstanceStatus {
+    /// Summary of the conditions: Pending, Running, Failed, Degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<InstancePhase>,
+
+    /// Pods that are ready to serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_replicas: Option<i32>,
+
+    /// Names of the databases that are served and not known to be down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connected_databases: Vec<String>,
+
+    /// Host and port of the Service inside the cluster; MCP is at path /mcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+
+    /// Label selector of the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// Every selected Database: is it served, why not, and the names of its tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub databases: Vec<DatabaseEntry>,
+
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready is True when DBHub runs as asked; Verified when its handshake succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Summary of an instance's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub enum InstancePhase {
+    /// Nothing to serve yet, or pods are starting.
+    Pending,
+    /// Every selected database is served and the handshake succeeded.
+    Running,
+    /// Nothing is served; the message says why.
+    Failed,
+    /// It serves, but a database is left out or down, or a pod is missing.
+    Degraded,
+}
+
+/// One selected Database.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct DatabaseEntry {
+    /// Name of the Database.
+    pub name: String,
+
+    /// Is it served?
+    pub state: DatabaseState,
+
+    /// Why it is left out or down, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// Why it is left out or down, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+
+    /// Names of its MCP tools. With one database DBHub names them without the database's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+}
+
+/// What an instance does with a selected Database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub enum DatabaseState {
+    /// Served, and not known to be down.
+    Served,
+    /// Served when it comes back: its Database is Failed.
+    Down,
+    /// Not rendered: the reason says why.
+    LeftOut,
+}
