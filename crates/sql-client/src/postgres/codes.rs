@@ -1,0 +1,72 @@
+//! Turns PostgreSQL's SQLSTATEs and the driver's own errors into our classes.
+//! The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_postgres::Error;
+
+use crate::connect_error::{ConnectClass, Failure, TlsProblem};
+use crate::io_error;
+use crate::sql_error::{SqlClass, SqlFailure};
+
+/// Why a login failed.
+pub(super) fn connect_failure(error: &Error) -> Failure {
+    match error.code() {
+        Some(state) => Failure::with_code(connect_class(state.code()), state.code()),
+        None => driver_class(error).into(),
+    }
+}
+
+fn connect_class(state: &str) -> ConnectClass {
+    match state {
+        // 28000 is also what pg_hba.conf says to a host, user or lack of TLS that it does not list.
+        "28P01" | "28000" => ConnectClass::AuthenticationFailed,
+        "3D000" => ConnectClass::DatabaseNotFound,
+        // 55000: the database takes no connections (datallowconn), as template0 does.
+        "42501" | "55000" => ConnectClass::AccessDenied,
+        "53300" => ConnectClass::TooManyConnections,
+        "57P01" | "57P02" | "57P03" => ConnectClass::ServerNotReady,
+        _ => ConnectClass::Protocol,
+    }
+}
+
+/// What failed without a word from the server. The driver keeps its kinds to itself but for their fixed
+/// texts; the tests below hold it to them.
+fn driver_class(error: &Error) -> ConnectClass {
+    if let Some(problem) = io_error::tls_problem(error) {
+        return ConnectClass::TlsFailed(problem);
+    }
+    if let Some(io) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        return io_error::classify(io);
+    }
+    match error.to_string().as_str() {
+        "error performing TLS handshake" => ConnectClass::TlsFailed(TlsProblem::NotOffered),
+        "authentication error" => ConnectClass::AuthMethodUnsupported,
+        _ if error.is_closed() => ConnectClass::ConnectionReset,
+        _ => ConnectClass::Protocol,
+    }
+}
+
+/// Why a statement failed.
+pub(super) fn sql_failure(error: &Error) -> SqlFailure {
+    match error.code() {
+        Some(state) => SqlFailure { class: sql_class(state.code()), code: Some(state.code().to_owned()) },
+        None => SqlClass::ConnectionLost.into(),
+    }
+}
+
+fn sql_class(state: &str) -> SqlClass {
+    match state {
+        // 57P05: idle_session_timeout; 25P03: idle_in_transaction_session_timeout.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => SqlClass::ConnectionLost,
+        // 55P03: lock_timeout; 55006: the database is being used by other sessions.
+        "40001" | "40P01" | "55P03" | "55006" => SqlClass::Retryable,
+        "25006" => SqlClass::ReadOnly,
+        "42501" => SqlClass::AccessDenied,
+        "23505" | "42710" | "42P04" | "42P06" | "42P07" => SqlClass::AlreadyExists,
+        "3D000" | "3F000" | "42704" | "42P01" | "42883" => SqlClass::NotFound,
+        _ if state.starts_with("08") => SqlClass::ConnectionLost,
+        _ => SqlClass::Other,
+    }
+}
