@@ -1,0 +1,57 @@
+//! db-probe: is each `Database` reachable with its credentials, and what may they do?
+
+mod apply;
+mod controller;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod gather;
+mod index;
+mod metrics;
+mod probe;
+mod reconcile;
+mod references;
+mod settings;
+mod status;
+mod trust;
+mod validate;
+
+use std::time::Duration;
+
+use api_types::Database;
+use clap::Parser;
+use kube::core::ApiResource;
+use operator_runtime::{Operator, RuntimeArgs};
+
+use crate::settings::{Flags, Settings};
+
+/// Probes every Database and reports in its status
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// A probe has the deadline of its spec, two hours at most; this one only ends what that one should have.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(121);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let settings = Settings::try_from(cli.flags)?;
+    let operator = Operator {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        required_crds: vec![ApiResource::erase::<Database>(&())],
+        concurrency: 32,
+        reconcile_timeout: RECONCILE_TIMEOUT,
+    };
+    let act = async |runtime| {
+        controller::run(runtime, settings).await;
+        Ok(())
+    };
+    Ok(operator_runtime::run(operator, cli.runtime, act).await?)
+}

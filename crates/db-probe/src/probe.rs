@@ -1,0 +1,78 @@
+//! Turns a target into what its server answers: logs in, asks for the version, counts the login's connections, says
+//! goodbye. Writes nothing anywhere, and ends within connectionTimeout + queryTimeout.
+
+mod mysql;
+mod postgres;
+
+use std::time::Duration;
+
+use api_types::ConnectionPool;
+use sql_client::{Engine, Flavor, ServerVersion, Session, SqlError, connect};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{LoginProblem, Problem};
+use crate::validate::Target;
+
+/// What a server that let us in said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Product and version.
+    pub version: String,
+    /// The login's connections beside our own; `None` when the server did not tell.
+    pub pool: Option<ConnectionPool>,
+    /// What resolving, connecting, TLS and login took together.
+    pub login: Duration,
+    /// What the query after it took.
+    pub query: Duration,
+}
+
+/// Logs in and runs the trivial query.
+pub async fn probe(target: &Target) -> Result<Reached, Problem> {
+    let options = &target.options;
+    let start = Instant::now();
+    let deadline = start + options.connect_timeout + options.query_timeout;
+    let mut session =
+        connect(options).await.map_err(|error| LoginProblem::login(&target.attempt, error.class(), error.code()))?;
+    let login = start.elapsed();
+    let version = session
+        .server_version()
+        .await
+        .map_err(|error| LoginProblem::query(&target.attempt, error.class(), error.code()))?;
+    let query = start.elapsed().saturating_sub(login);
+    // The database has proved that it works; what follows may fail without making that untrue.
+    let counted = timeout_at(deadline, own_connections(options.engine, &mut *session)).await;
+    let pool = counted.ok().and_then(Result::ok).flatten();
+    session.close().await;
+    Ok(Reached { version: product(&version), pool, login, query })
+}
+
+async fn own_connections(engine: Engine, session: &mut dyn Session) -> Result<Option<ConnectionPool>, SqlError> {
+    let rows = match engine {
+        Engine::Postgres => session.query(&postgres::own_connections()).await?,
+        Engine::Mysql => session.query(&mysql::own_connections()).await?,
+    };
+    let count = |column| rows.first().and_then(|row| row.integer(column)).and_then(|count| i32::try_from(count).ok());
+    Ok(count(0).zip(count(1)).map(|(active, idle)| ConnectionPool { active, idle }))
+}
+
+fn product(version: &ServerVersion) -> String {
+    let name = match version.flavor {
+        Flavor::Mysql => "MySQL",
+        Flavor::MariaDb => "MariaDB",
+        Flavor::Percona => "Percona Server",
+        Flavor::Postgres => "PostgreSQL",
+    };
+    format!("{name} {}", version.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_names_its_product() {
+        let version = |flavor, text: &str| product(&ServerVersion { flavor, text: text.to_owned() });
+        assert_eq!(version(Flavor::Postgres, "15.18"), "PostgreSQL 15.18");
+        assert_eq!(version(Flavor::MariaDb, "10.11.6-MariaDB"), "MariaDB 10.11.6-MariaDB");
+    }
+}

@@ -1,0 +1,154 @@
+//! What an error tells the public and the scheduler. Every operator error has a reason, a message in our own words
+//! and a retry class; [`ApiError`] gives the same to a failed call of the Kubernetes API, whose raw text may quote
+//! the object and therefore stays in the source chain, for debug logs only.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use crate::backoff::{Backoffs, requeue_after};
+use crate::deadline::{DeadlineExceeded, deadline};
+
+/// How long one call of the Kubernetes API may take, the client's own retries included.
+pub const API_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often an object is looked at although only a watch event is expected to help.
+const RELOOK: Duration = Duration::from_mins(10);
+
+/// An error that can be shown in a status, an Event and a metric label.
+pub trait PublicError: std::error::Error {
+    /// A CamelCase reason out of a closed set: condition reason, Event reason, metric label.
+    fn reason(&self) -> &'static str;
+    /// A sentence that is safe to publish: no secret, no server's raw text.
+    fn message(&self) -> String;
+    /// When another try makes sense.
+    fn retry(&self) -> Retry;
+}
+
+/// When another try makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Only a watch event helps; the object is still looked at again every ten minutes or so.
+    OnChange,
+    /// After this time, give or take a tenth.
+    After(Duration),
+    /// After a delay that grows with each failure of the same object.
+    Backoff,
+}
+
+/// The [`Action`] of a failed reconcile of the object with this UID.
+#[must_use]
+pub fn action_for(retry: Retry, uid: &str, backoffs: &Backoffs) -> Action {
+    match retry {
+        Retry::OnChange => requeue_after(RELOOK),
+        Retry::After(delay) => requeue_after(delay),
+        Retry::Backoff => Action::requeue(backoffs.next(uid)),
+    }
+}
+
+/// A call of the Kubernetes API that failed. `call` names it, as in `apply Deployment acme-dbhub`.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The object changed since it was read, or another owns the field. A fresh look settles it.
+    #[error("{call}: the object changed meanwhile")]
+    Conflict {
+        /// What was attempted.
+        call: String,
+    },
+    /// A create found an object of that name.
+    #[error("{call}: an object of that name already exists")]
+    AlreadyExists {
+        /// What was attempted.
+        call: String,
+    },
+    /// The object, its namespace or its kind is not there.
+    #[error("{call}: not found")]
+    NotFound {
+        /// What was attempted.
+        call: String,
+    },
+    /// Any other refusal; the code and reason are Kubernetes' own, its text is not repeated.
+    #[error("{call}: the Kubernetes API refused with {code} {reason}")]
+    Refused {
+        /// What was attempted.
+        call: String,
+        /// HTTP status code.
+        code: u16,
+        /// Kubernetes' machine-readable reason, such as `Forbidden`.
+        reason: String,
+    },
+    /// No answer could be had.
+    #[error("{call}: the Kubernetes API cannot be reached")]
+    Unreachable {
+        /// What was attempted.
+        call: String,
+        /// The transport's error.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer within [`API_DEADLINE`]; the call may still have taken effect.
+    #[error("{call}: {source}")]
+    Deadline {
+        /// What was attempted.
+        call: String,
+        /// How long it was waited for.
+        source: DeadlineExceeded,
+    },
+    /// The request or the answer is not what the types say.
+    #[error("{call}: the object cannot be represented")]
+    Malformed {
+        /// What was attempted.
+        call: String,
+        /// Where the representation failed.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ApiError {
+    /// Sorts what the client returned for `call`.
+    #[must_use]
+    pub fn new(call: impl Into<String>, error: kube::Error) -> Self {
+        let call = call.into();
+        match error {
+            kube::Error::Api(status) => match (status.code, status.reason.as_str()) {
+                (409, "AlreadyExists") => Self::AlreadyExists { call },
+                (409, _) => Self::Conflict { call },
+                (404, _) => Self::NotFound { call },
+                (code, _) => Self::Refused { call, code, reason: status.reason },
+            },
+            kube::Error::SerdeError(source) => Self::Malformed { call, source },
+            other => Self::Unreachable { call, source: Box::new(other) },
+        }
+    }
+}
+
+impl PublicError for ApiError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } | Self::AlreadyExists { .. } => "ApiConflict",
+            Self::NotFound { .. } => "ApiNotFound",
+            Self::Refused { .. } => "ApiRefused",
+            Self::Unreachable { .. } => "ApiUnreachable",
+            Self::Deadline { .. } => "ApiTimeout",
+            Self::Malformed { .. } => "ApiMalformed",
+        }
+    }
+
+    fn message(&self) -> String {
+        self.to_string()
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::Backoff
+    }
+}
+
+/// Awaits one call of the Kubernetes API with [`API_DEADLINE`] and sorts its error.
+pub async fn call<T>(name: impl Into<String>, future: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    match deadline(API_DEADLINE, future).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(ApiError::new(name, error)),
+        Err(source) => Err(ApiError::Deadline { call: name.into(), source }),
+    }
+}
