@@ -21,8 +21,8 @@ pub struct RuntimeArgs {
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 
-    /// What is logged, as tracing directives
-    #[arg(long, env = "RUST_LOG", default_value = "info,kube=warn")]
+    /// What is logged, as tracing directives; kube logs every failed connection, the runtime says it once
+    #[arg(long, env = "RUST_LOG", default_value = "info,kube=warn,kube_client::client::builder=off")]
     pub log_filter: String,
 
     /// Address of /healthz, /readyz and /metrics

@@ -10,6 +10,7 @@ use futures::future::{FutureExt as _, Shared};
 use futures::{StreamExt as _, future::BoxFuture};
 use kube::Resource;
 use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::utils::Backoff;
 use serde::de::DeserializeOwned;
@@ -100,20 +101,14 @@ pub async fn drive<K, E, Fut>(
     Fut: Future<Output = Result<Action, E>> + Send + 'static,
     E: PublicError + Send + Sync + 'static,
 {
-    let (own, readiness) = (controller.store(), ctx.readiness.clone());
-    let synced = async move {
-        let filled = synced.await.is_ok() && own.wait_until_ready().await.is_ok();
-        if filled {
-            readiness.synced();
-        }
-        filled
-    };
+    let synced = synced_or_stopped(ctx, controller.store(), synced);
     let worker = Arc::new(Worker {
         metrics: ctx.metrics.clone(),
         backoffs: Backoffs::default(),
         limit: ctx.reconcile_timeout,
         synced: synced.boxed().shared(),
     });
+    let reconcile = Arc::new(reconcile);
     // An operator with no object at all is ready too, though no reconcile ever asks.
     let first_look = worker.synced.clone();
     let work = controller
@@ -122,14 +117,36 @@ pub async fn drive<K, E, Fut>(
         .graceful_shutdown_on(ctx.shutdown.clone().cancelled_owned())
         .run(
             move |object, worker: Arc<Worker>| {
-                let (uid, work) = (object.meta().uid.clone(), reconcile(object));
-                async move { worker.reconcile(uid, work).await }
+                let (uid, reconcile) = (object.meta().uid.clone(), Arc::clone(&reconcile));
+                async move { worker.reconcile(uid, async { reconcile(object).await }).await }
             },
             |object, failure, worker| on_failure(&*object, failure, &worker.backoffs),
             worker,
         )
         .for_each(|result| async { log_outside_failure(result.err()) });
     let ((), _) = tokio::join!(work, first_look);
+}
+
+/// Whether every store is filled. A stop while they are still being listed is the other answer, so that no reconcile
+/// waits for streams that nobody polls any longer.
+fn synced_or_stopped<K>(
+    ctx: &OperatorContext,
+    own: Store<K>,
+    others: impl Future<Output = Result<(), WriterDropped>> + Send + 'static,
+) -> impl Future<Output = bool> + Send + 'static
+where
+    K: Resource + Clone + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Send + Sync,
+{
+    let (shutdown, readiness) = (ctx.shutdown.clone(), ctx.readiness.clone());
+    async move {
+        let filled = async { others.await.is_ok() && own.wait_until_ready().await.is_ok() };
+        let filled = shutdown.run_until_cancelled(filled).await == Some(true);
+        if filled {
+            readiness.synced();
+        }
+        filled
+    }
 }
 
 fn on_failure<K: Resource, E: PublicError>(object: &K, failure: &Failure<E>, backoffs: &Backoffs) -> Action {
@@ -169,4 +186,129 @@ impl Iterator for NoPause {
 
 impl Backoff for NoPause {
     fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures::{Stream, stream};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::WatchStreamExt as _;
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::{self, Event};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::error::ApiError;
+    use crate::testing::{FakeApi, context};
+
+    /// A watch that lists one object and then stays silent.
+    fn watch() -> impl Stream<Item = watcher::Result<Event<ConfigMap>>> + Send + 'static {
+        let mut object = ConfigMap::default();
+        object.metadata.name = Some("x".into());
+        object.metadata.uid = Some("u1".into());
+        stream::iter([Event::Init, Event::InitApply(object), Event::InitDone].map(Ok)).chain(stream::pending())
+    }
+
+    fn controller() -> Controller<ConfigMap> {
+        let (store, writer) = reflector::store();
+        Controller::for_stream(watch().reflect(writer).applied_objects(), store)
+    }
+
+    fn test_context() -> OperatorContext {
+        context(FakeApi::new([]).0)
+    }
+
+    fn metric(ctx: &OperatorContext, line: &str) -> bool {
+        ctx.registry.encode().unwrap().lines().any(|found| found == line)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_reconcile_is_tried_again() {
+        let ctx = test_context();
+        let (tries, mut seen) = mpsc::unbounded_channel();
+        let reconcile = move |_| {
+            tries.send(()).unwrap();
+            ready(Err(ApiError::Conflict { call: "x".into() }))
+        };
+        tokio::select! {
+            () = drive(&ctx, controller(), ready(Ok(())), reconcile) => panic!("nobody asked it to stop"),
+            () = async { for _ in 0..4 { seen.recv().await.unwrap(); } } => {}
+        }
+        assert!(metric(&ctx, "test_operator_reconcile_errors_total{reason=\"ApiConflict\"} 4"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reconcile_that_never_ends_is_abandoned_and_counted() {
+        let ctx = test_context();
+        let (tries, mut seen) = mpsc::unbounded_channel();
+        let reconcile = move |_| {
+            tries.send(()).unwrap();
+            pending::<Result<Action, ApiError>>()
+        };
+        tokio::select! {
+            () = drive(&ctx, controller(), ready(Ok(())), reconcile) => panic!("nobody asked it to stop"),
+            () = async { for _ in 0..2 { seen.recv().await.unwrap(); } } => {}
+        }
+        assert!(metric(&ctx, "test_operator_reconcile_errors_total{reason=\"DeadlineExceeded\"} 1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_reconciled_before_every_store_is_filled() {
+        let ctx = test_context();
+        ctx.readiness.enter(crate::health::Stage::Syncing);
+        let (tries, mut seen) = mpsc::unbounded_channel();
+        let (filled, wait) = tokio::sync::oneshot::channel();
+        let synced = async {
+            let _ = wait.await;
+            Ok(())
+        };
+        let reconcile = move |_| {
+            tries.send(()).unwrap();
+            ready(Ok::<_, ApiError>(Action::await_change()))
+        };
+        let work = drive(&ctx, controller(), synced, reconcile);
+        let story = async {
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            assert!(seen.try_recv().is_err() && !ctx.readiness.is_ready());
+            filled.send(()).unwrap();
+            seen.recv().await.unwrap();
+            assert!(ctx.readiness.is_ready());
+            ctx.shutdown.cancel();
+        };
+        tokio::join!(work, story);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_while_the_stores_are_being_filled_is_not_held_up() {
+        let ctx = test_context();
+        let reconcile = |_| pending::<Result<Action, ApiError>>();
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ctx.shutdown.cancel();
+        };
+        let start = tokio::time::Instant::now();
+        tokio::join!(drive(&ctx, controller(), pending(), reconcile), stop);
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+        assert!(!ctx.readiness.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_lets_the_running_reconcile_end() {
+        let ctx = test_context();
+        let (events, mut seen) = mpsc::unbounded_channel();
+        let shutdown = ctx.shutdown.clone();
+        let reconcile = move |_| {
+            let (events, shutdown) = (events.clone(), shutdown.clone());
+            async move {
+                shutdown.cancel();
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                events.send("ended").unwrap();
+                Ok::<_, ApiError>(Action::await_change())
+            }
+        };
+        drive(&ctx, controller(), ready(Ok(())), reconcile).await;
+        assert_eq!(seen.recv().await, Some("ended"));
+    }
 }

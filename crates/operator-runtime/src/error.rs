@@ -152,3 +152,48 @@ pub async fn call<T>(name: impl Into<String>, future: impl Future<Output = kube:
         Err(source) => Err(ApiError::Deadline { call: name.into(), source }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16, reason: &str) -> ApiError {
+        let status = Status { code, reason: reason.into(), message: "S3CRET is invalid".into(), ..Status::default() };
+        ApiError::new("apply Secret x", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn refusals_are_sorted_and_never_repeat_the_server() {
+        let cases = [
+            (refused(409, "Conflict"), "ApiConflict", "apply Secret x: the object changed meanwhile"),
+            (refused(409, "AlreadyExists"), "ApiConflict", "apply Secret x: an object of that name already exists"),
+            (refused(404, "NotFound"), "ApiNotFound", "apply Secret x: not found"),
+            (refused(422, "Invalid"), "ApiRefused", "apply Secret x: the Kubernetes API refused with 422 Invalid"),
+        ];
+        for (error, reason, message) in cases {
+            assert_eq!((error.reason(), error.message().as_str()), (reason, message));
+            assert!(!format!("{error:?}").contains("S3CRET"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_ends_at_its_deadline() {
+        let result = call::<()>("read Secret x", std::future::pending()).await;
+        assert_eq!(result.unwrap_err().message(), "read Secret x: no result within 10s");
+    }
+
+    #[test]
+    fn each_retry_class_has_its_delay() {
+        let backoffs = Backoffs::default();
+        let delay = |retry| format!("{:?}", action_for(retry, "uid", &backoffs));
+        assert_ne!(delay(Retry::OnChange), format!("{:?}", Action::await_change()), "looked at again all the same");
+        // Drawn from the step: at most 1 s, then at most 2 s, and at least half of it.
+        let first = backoffs.next("fresh");
+        let second = backoffs.next("fresh");
+        assert!(
+            first <= Duration::from_secs(1) && second >= Duration::from_secs(1) && second <= Duration::from_secs(2)
+        );
+    }
+}

@@ -79,6 +79,11 @@ impl Readiness {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.update(|stage, _| stage.is_ready())
+    }
+
     fn update<T>(&self, change: impl FnOnce(&mut Stage, &mut Instant) -> T) -> T {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (stage, beat) = &mut *guard;

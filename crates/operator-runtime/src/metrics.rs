@@ -123,3 +123,34 @@ impl Drop for InFlight<'_> {
         self.0.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ApiError;
+
+    async fn observed() -> String {
+        let registry = SharedRegistry::new("db-probe");
+        let metrics = ReconcileMetrics::register(&registry);
+        let running = registry.clone();
+        let ok: Result<_, ApiError> = metrics.observe(async { Ok(running.encode().unwrap()) }).await;
+        assert!(ok.unwrap().contains("db_probe_reconcile_in_flight 1\n"));
+        let failed: Result<(), _> = metrics.observe(async { Err(ApiError::NotFound { call: "x".into() }) }).await;
+        assert!(failed.is_err());
+        registry.encode().unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_carry_the_operator_and_labels_the_outcome_and_reason() {
+        let text = observed().await;
+        for line in [
+            "db_probe_reconcile_duration_seconds_count{outcome=\"success\"} 1",
+            "db_probe_reconcile_duration_seconds_count{outcome=\"error\"} 1",
+            "db_probe_reconcile_errors_total{reason=\"ApiNotFound\"} 1",
+            "db_probe_reconcile_in_flight 0",
+            "db_probe_leader 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -288,8 +288,9 @@ mod tests {
             pending::<Result<(), RuntimeError>>().await
         };
         let readiness = Readiness::new();
+        let work = pin!(work);
         tokio::select! {
-            result = until_stopped(pin!(work), &token, &readiness, LIMIT) => result,
+            result = until_stopped(work, &token, &readiness, LIMIT) => result,
             never = cancel => never,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,6 +12,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kube::Client;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::EventSink;
+use crate::health::Readiness;
+use crate::metrics::{ReconcileMetrics, SharedRegistry};
+use crate::run::OperatorContext;
 
 /// One expected call and its answer.
 #[derive(Debug, Clone)]
@@ -48,6 +55,23 @@ pub struct Call {
     pub query: String,
     /// The object sent; null when there is none.
     pub body: Value,
+}
+
+/// A context as [`crate::run()`] gives it to an operator: four reconciles at once, each of at most 30 s.
+#[must_use]
+pub fn context(client: Client) -> OperatorContext {
+    let registry = SharedRegistry::new("test-operator");
+    OperatorContext {
+        name: "test-operator",
+        events: EventSink::new(client.clone(), "test-operator", "test-pod"),
+        client,
+        shutdown: CancellationToken::new(),
+        readiness: Readiness::new(),
+        metrics: ReconcileMetrics::register(&registry),
+        registry,
+        concurrency: 4,
+        reconcile_timeout: Duration::from_secs(30),
+    }
 }
 
 #[derive(Debug, Default)]
