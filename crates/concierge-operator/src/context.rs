@@ -1,0 +1,95 @@
+//! What every reconcile shares: the client, the stores that watches fill, the pools, and what this process verified.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use api_types::AppDatabase;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Client;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::Store;
+use operator_runtime::events::EventSink;
+
+use crate::pool::Pools;
+use crate::servers::Timeouts;
+
+/// What every reconcile shares.
+pub struct Context {
+    /// For everything written, and the few reads that no store answers.
+    pub client: Client,
+    /// For Events on transitions.
+    pub events: EventSink,
+    /// The namespace of the admin Secrets.
+    pub home: String,
+    /// Tells this concierge apart from others that share a server.
+    pub installation: String,
+    /// What watches have seen.
+    pub stores: Stores,
+    /// Sessions with the servers.
+    pub pools: Pools,
+    /// What was verified since this process started.
+    pub verified: Verified,
+    /// How often a healthy object is looked at.
+    pub drift_interval: Duration,
+    /// How long servers may take.
+    pub timeouts: Timeouts,
+}
+
+/// What watches have seen.
+pub struct Stores {
+    /// The Secrets of the home namespace that are not ours.
+    pub admin_secrets: Store<Secret>,
+    /// The Secrets that carry our label, in every namespace.
+    pub app_secrets: Store<PartialObjectMeta<Secret>>,
+    /// Every namespace.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+/// What must be the same for an earlier verification to still hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Generation of the AppDatabase.
+    pub generation: Option<i64>,
+    /// resourceVersion of the application's Secret.
+    pub secret: String,
+    /// Version of the server's admin Secret.
+    pub server: String,
+}
+
+/// Verifications since this process started, by UID of the AppDatabase. Losing one costs one login.
+#[derive(Default)]
+pub struct Verified(Mutex<HashMap<String, (Mark, Instant)>>);
+
+/// Beyond this many entries the table starts over: it holds some of objects that are gone.
+const MOST_MARKS: usize = 50_000;
+
+impl Verified {
+    /// When exactly this was looked at last.
+    #[must_use]
+    pub fn last_look(&self, app: &AppDatabase, mark: &Mark) -> Option<Instant> {
+        let table = self.lock();
+        let (known, at) = table.get(app.metadata.uid.as_deref()?)?;
+        (known == mark).then_some(*at)
+    }
+
+    /// Remembers that this was verified, or looked at once more.
+    pub fn remember(&self, app: &AppDatabase, mark: Mark) {
+        let Some(uid) = app.metadata.uid.clone() else { return };
+        let mut table = self.lock();
+        if table.len() >= MOST_MARKS {
+            table.clear();
+        }
+        table.insert(uid, (mark, Instant::now()));
+    }
+
+    /// Forgets an object: it is gone, or something of it is about to change.
+    pub fn forget(&self, app: &AppDatabase) {
+        self.lock().remove(app.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Mark, Instant)>> {
+        // Every entry is complete, whatever a panicking thread did.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

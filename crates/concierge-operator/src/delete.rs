@@ -1,0 +1,128 @@
+//! What deleting an AppDatabase does. Policy Retain and orphaned objects contact no server; policy Delete drops the
+//! user and then the database, each only if it is ours and was made by us. Until that is done, the finalizer holds
+//! the object and its status says why. The application's Secret stays.
+
+use api_types::names::ORPHAN;
+use api_types::{AppDatabase, DeletionPolicy};
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+use operator_runtime::events::EventType;
+use sql_client::Statement;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::ledger::{self, Kind, Origin, Owner};
+use crate::look::ServerView;
+use crate::plan::{drop_database, drop_user, standing};
+use crate::pool::Pooled;
+use crate::status::{Outcome, object_ref, report};
+use crate::validate::{Request, Surroundings, validate};
+use crate::{finalizer, gather};
+
+/// Ends the life of an AppDatabase that was asked to go.
+pub async fn delete(app: &AppDatabase, ctx: &Context) -> Result<Action, Error> {
+    ctx.verified.forget(app);
+    if !finalizer::is_set(app) {
+        return Ok(Action::await_change());
+    }
+    if !needs_no_server(app)
+        && let Err(error) = drop_ours(app, ctx).await
+    {
+        report(ctx, app, Outcome::StillThere(&error)).await?;
+        return Err(error);
+    }
+    finalizer::set(ctx, app, false).await?;
+    Ok(Action::await_change())
+}
+
+fn needs_no_server(app: &AppDatabase) -> bool {
+    let orphaned = app.annotations().get(ORPHAN).is_some_and(|value| value == "true");
+    orphaned || app.spec.deletion_policy == DeletionPolicy::Retain
+}
+
+async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
+    let server = gather::server(ctx, app)?;
+    let cluster = app.spec.cluster_ref.as_str();
+    let around = Surroundings { home: &ctx.home, admin_user: &server.admin.credentials.user };
+    let request = validate(&app.spec, around)?;
+    let namespace = app.namespace().unwrap_or_default();
+    let owner = Owner::new(&ctx.installation, &namespace, &app.name_any(), &request.app_namespace);
+    let mut session = ctx.pools.session(&server).await.map_err(|error| Error::session(cluster, error))?;
+    let failed = |error| Error::statement(cluster, error);
+    let view = gather::look(&mut session, &request).await.map_err(failed)?;
+    let statements = statements(&request, &owner, &view);
+    run(&mut session, &statements).await.map_err(failed)?;
+    let note = if statements.is_empty() {
+        "nothing on the server was made for this AppDatabase, so nothing was dropped".to_owned()
+    } else {
+        format!("dropped what was made for it: database {}, user {}", request.database, request.user)
+    };
+    ctx.events.publish(&object_ref(app), EventType::Normal, "Deleted", "Delete", &note).await;
+    Ok(())
+}
+
+/// User, database, then the claims: a claim outlives what it protects. What was adopted keeps its claim, as if the
+/// policy were Retain.
+fn statements(request: &Request, owner: &Owner, view: &ServerView) -> Vec<Statement> {
+    let created = |kind| standing(view, owner, kind) == Some(Origin::Created);
+    let mut drops = Vec::new();
+    let mut withdrawals = Vec::new();
+    for (kind, drop) in [(Kind::User, drop_user(request)), (Kind::Database, drop_database(request))] {
+        if created(kind) {
+            drops.push(drop);
+            withdrawals.push(ledger::withdraw(request, owner, kind));
+        }
+    }
+    drops.extend(withdrawals);
+    drops
+}
+
+async fn run(session: &mut Pooled, statements: &[Statement]) -> Result<(), sql_client::SqlError> {
+    for statement in statements {
+        session.execute(statement).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixtures::{claimed, owner, readable, request, settled};
+
+    fn dropped(view: &ServerView) -> String {
+        let statements = statements(&request("{}"), &owner(), view);
+        statements.iter().map(|statement| readable(statement.expose_text())).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_we_made_is_dropped_user_first_and_claims_last() {
+        insta::assert_snapshot!(dropped(&settled()), @"
+        DROP USER IF EXISTS 'myapp_app'@'%'
+        DROP DATABASE IF EXISTS `myapp`
+        DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'user' AND `name` = 'myapp_app' AND `owner` = 'installation/db-concierge/myapp/myapp'
+        DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'database' AND `name` = 'myapp' AND `owner` = 'installation/db-concierge/myapp/myapp'
+        ");
+    }
+
+    #[test]
+    fn what_was_adopted_stays_with_its_claim() {
+        let mut view = settled();
+        view.claims = vec![
+            claimed(Kind::Database, owner().as_str(), Origin::Adopted),
+            claimed(Kind::User, owner().as_str(), Origin::Created),
+        ];
+        insta::assert_snapshot!(dropped(&view), @"
+        DROP USER IF EXISTS 'myapp_app'@'%'
+        DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'user' AND `name` = 'myapp_app' AND `owner` = 'installation/db-concierge/myapp/myapp'
+        ");
+    }
+
+    #[test]
+    fn nothing_of_others_or_of_nobody_is_dropped() {
+        let mut view = settled();
+        view.claims.clear();
+        assert_eq!(dropped(&view), "");
+        view.claims = vec![claimed(Kind::Database, "i/ns/other/myapp", Origin::Created)];
+        assert_eq!(dropped(&view), "");
+    }
+}

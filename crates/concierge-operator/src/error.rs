@@ -1,0 +1,224 @@
+//! Everything that can keep an AppDatabase from being Ready: each error with its public reason, its phase, when it is
+//! tried again, and whether it is the server's trouble rather than the object's.
+
+use std::time::Duration;
+
+use api_types::AppDatabasePhase;
+use operator_runtime::{ApiError, PublicError, Retry};
+use sql_client::{ConnectClass, ConnectError, SqlClass, SqlError};
+
+use crate::plan::{NoRandomness, Refusal};
+use crate::pool::PoolError;
+use crate::servers::ServerError;
+use crate::validate::Invalid;
+
+/// Nothing announces the end of these, so they are looked at again; a look is one statement.
+const RELOOK: Duration = Duration::from_secs(30);
+/// A server that failed over is back within seconds.
+const SERVER_RELOOK: Duration = Duration::from_secs(10);
+
+/// Why a reconcile did not end with a verified database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spec.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The clusterRef.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The namespace of the application does not exist.
+    #[error("namespace {namespace} does not exist: create it, and this goes on by itself")]
+    NamespaceNotFound {
+        /// Its name.
+        namespace: String,
+    },
+    /// The namespace of the application is being deleted.
+    #[error("namespace {namespace} is being deleted: create it again, and this goes on by itself")]
+    NamespaceTerminating {
+        /// Its name.
+        namespace: String,
+    },
+    /// The namespace of the application did not consent.
+    #[error(
+        "namespace {namespace} takes no Secret from AppDatabases of other namespaces: create the AppDatabase there, or annotate that namespace with db.stillwaters.io/allowed-namespaces={from}"
+    )]
+    NamespaceNotShared {
+        /// Where the Secret should go.
+        namespace: String,
+        /// Where the AppDatabase is.
+        from: String,
+    },
+    /// The rules of ownership.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The admin's login.
+    #[error(
+        "server {cluster} does not accept the login in its admin Secret: whoever runs the concierge must correct it"
+    )]
+    AdminLogin {
+        /// The clusterRef.
+        cluster: String,
+    },
+    /// No session with the server.
+    #[error("server {cluster} cannot be used now: {source}")]
+    Unavailable {
+        /// The clusterRef.
+        cluster: String,
+        /// Why.
+        source: PoolError,
+    },
+    /// A statement failed.
+    #[error("{source}; server {cluster}")]
+    Sql {
+        /// The clusterRef.
+        cluster: String,
+        /// Which and why.
+        source: SqlError,
+    },
+    /// The charset or collation is unknown to the server, or they do not fit.
+    #[error("server {cluster} knows no such character set and collation: correct spec.charset and spec.collation")]
+    Charset {
+        /// The clusterRef.
+        cluster: String,
+    },
+    /// The name was taken between look and claim or creation. The next look says by whom.
+    #[error("the name was taken at the same moment; it is looked at again")]
+    Raced,
+    /// The application's own login.
+    #[error("the application's own login was tried and failed: {0}")]
+    Verification(#[source] ConnectError),
+    /// No password could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The Kubernetes API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl Error {
+    /// What a failed login of the admin means.
+    #[must_use]
+    pub fn session(cluster: &str, source: PoolError) -> Self {
+        let cluster = cluster.to_owned();
+        match &source {
+            PoolError::Connect(error) if is_login(error.class()) => Self::AdminLogin { cluster },
+            _ => Self::Unavailable { cluster, source },
+        }
+    }
+
+    /// What a failed statement means.
+    #[must_use]
+    pub fn statement(cluster: &str, source: SqlError) -> Self {
+        let cluster = cluster.to_owned();
+        match source.code() {
+            // 1115 unknown character set, 1253 collation of another character set, 1273 unknown collation.
+            Some("1115" | "1253" | "1273") => Self::Charset { cluster },
+            _ => Self::Sql { cluster, source },
+        }
+    }
+
+    /// Whether this says something about the server and nothing about what an object has on it.
+    #[must_use]
+    pub fn is_server_trouble(&self) -> bool {
+        match self {
+            Self::AdminLogin { .. } | Self::Unavailable { .. } => true,
+            Self::Sql { source, .. } => is_server_trouble(source.class()),
+            _ => false,
+        }
+    }
+
+    /// Whether it belongs into the status: what the next try most likely settles does not.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::Api(error) => matches!(error, ApiError::Refused { .. }),
+            Self::Raced | Self::NoRandomness(_) => false,
+            Self::Sql { source, .. } => source.class() != SqlClass::Retryable,
+            _ => true,
+        }
+    }
+
+    /// Pending waits for something outside, Failed for a person.
+    #[must_use]
+    pub fn phase(&self) -> AppDatabasePhase {
+        match self {
+            Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } | Self::Unavailable { .. } => {
+                AppDatabasePhase::Pending
+            }
+            Self::Sql { source, .. } if is_server_trouble(source.class()) => AppDatabasePhase::Pending,
+            Self::Verification(error) if !is_login(error.class()) => AppDatabasePhase::Pending,
+            _ => AppDatabasePhase::Failed,
+        }
+    }
+}
+
+fn is_login(class: ConnectClass) -> bool {
+    use ConnectClass::{AccessDenied, AuthMethodUnsupported, AuthenticationFailed, DatabaseNotFound, PasswordExpired};
+    matches!(class, AuthenticationFailed | AuthMethodUnsupported | PasswordExpired | AccessDenied | DatabaseNotFound)
+}
+
+fn is_server_trouble(class: SqlClass) -> bool {
+    use SqlClass::{ConnectionLost, ReadOnly, Retryable, Timeout};
+    matches!(class, ConnectionLost | Timeout | Retryable | ReadOnly)
+}
+
+impl PublicError for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(Invalid::Reserved { .. }) => "ReservedName",
+            Self::Invalid(Invalid::NamespaceForbidden) => "NamespaceNotAllowed",
+            Self::Invalid(_) => "InvalidSpec",
+            Self::Server(error) => server_reason(error),
+            Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } => "NamespaceNotFound",
+            Self::NamespaceNotShared { .. } => "NamespaceNotShared",
+            Self::Refused(refusal) => refusal_reason(refusal),
+            Self::AdminLogin { .. } => "AdminLoginFailed",
+            Self::Unavailable { .. } => "ServerUnavailable",
+            Self::Sql { source, .. } if is_server_trouble(source.class()) => "ServerUnavailable",
+            Self::Sql { source, .. } if source.class() == SqlClass::AccessDenied => "AdminRightsMissing",
+            Self::Sql { .. } => "StatementFailed",
+            Self::Charset { .. } => "InvalidCharset",
+            Self::Raced => "Raced",
+            Self::Verification(_) => "VerificationFailed",
+            Self::NoRandomness(_) => "NoRandomness",
+            Self::Api(error) => error.reason(),
+        }
+    }
+
+    fn message(&self) -> String {
+        self.to_string()
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Invalid(_) | Self::Server(_) | Self::Charset { .. } => Retry::OnChange,
+            Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } | Self::NamespaceNotShared { .. } => {
+                Retry::OnChange
+            }
+            // A corrected admin Secret is seen at once; a server may lock an account that is tried too often.
+            Self::Refused(_) | Self::Verification(_) | Self::AdminLogin { .. } => Retry::After(RELOOK),
+            error if error.is_server_trouble() => Retry::After(SERVER_RELOOK),
+            Self::Api(error) => error.retry(),
+            _ => Retry::Backoff,
+        }
+    }
+}
+
+fn server_reason(error: &ServerError) -> &'static str {
+    match error {
+        ServerError::Unknown { .. } => "UnknownCluster",
+        ServerError::Ambiguous { .. } => "AmbiguousCluster",
+        ServerError::NotAllowed { .. } => "ClusterNotAllowed",
+        ServerError::EngineNotSupported { .. } => "EngineNotSupported",
+        ServerError::SecretInvalid { .. } => "AdminSecretInvalid",
+    }
+}
+
+fn refusal_reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Conflict { .. } => "Conflict",
+        Refusal::AdoptionNotAllowed { .. } => "AdoptionNotAllowed",
+        Refusal::SecretConflict { .. } => "SecretConflict",
+        Refusal::DatabaseMissing { .. } => "DatabaseMissing",
+    }
+}

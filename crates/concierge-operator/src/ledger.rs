@@ -1,0 +1,170 @@
+//! Who owns which database and user of a server: the table `db_concierge.ownership` on that server. Pure: it gives
+//! the statements that claim, withdraw and release names, and the rules they follow; it runs none.
+//!
+//! A claim is one INSERT on a unique (kind, name), so that of two that race one fails, whatever else goes wrong.
+
+use std::fmt;
+
+use sql_client::Statement;
+use sql_client::quote::mysql::text;
+
+use crate::validate::{AppNamespace, Request};
+
+/// The table, qualified and quoted.
+pub const TABLE: &str = "`db_concierge`.`ownership`";
+
+/// Whose a database or user is: an AppDatabase by its name, in one installation of the concierge, for one namespace.
+/// Its UID is information only, so that an AppDatabase that is deleted and created again keeps its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// `installation` tells apart the concierges that share a server. None of the four parts can hold a slash.
+    #[must_use]
+    pub fn new(installation: &str, namespace: &str, name: &str, app_namespace: &AppNamespace) -> Self {
+        Self(format!("{installation}/{namespace}/{name}/{app_namespace}"))
+    }
+
+    /// As it stands in the table.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A database.
+    Database,
+    /// A user.
+    User,
+}
+
+impl Kind {
+    /// As it stands in the table and in messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::User => "user",
+        }
+    }
+
+    /// What the request calls it.
+    #[must_use]
+    pub fn name(self, request: &Request) -> &str {
+        match self {
+            Self::Database => request.database.as_str(),
+            Self::User => request.user.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where something that is owned came from. Only what we created is ever dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was not there when it was claimed.
+    Created,
+    /// It was there before.
+    Adopted,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Adopted => "adopted",
+        }
+    }
+
+    /// Anything unknown counts as adopted, which is never dropped.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "created" => Self::Created,
+            _ => Self::Adopted,
+        }
+    }
+}
+
+/// The statements that make the table; safe to repeat.
+///
+/// Names compare without regard to case: servers differ in whether `App` and `app` are one database.
+#[must_use]
+pub fn create_table() -> [Statement; 2] {
+    let table = format!(
+        "CREATE TABLE IF NOT EXISTS {TABLE} (\
+         `kind` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
+         `name` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
+         `owner` VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `origin` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `uid` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `claimed_at` TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+         PRIMARY KEY (`kind`, `name`)) ENGINE=InnoDB"
+    );
+    [
+        Statement::new("creating the concierge's own database", "CREATE DATABASE IF NOT EXISTS `db_concierge`"),
+        Statement::new("creating the ownership table", table),
+    ]
+}
+
+/// Claims names for an owner: all of them or none. `None` when there is nothing to claim.
+#[must_use]
+pub fn claim(request: &Request, owner: &Owner, uid: &str, claims: &[(Kind, Origin)]) -> Option<Statement> {
+    if claims.is_empty() {
+        return None;
+    }
+    let row = |(kind, origin): &(Kind, Origin)| {
+        let columns = [kind.as_str(), kind.name(request), owner.as_str(), origin.as_str(), uid];
+        format!("({})", columns.map(text).join(", "))
+    };
+    let rows: Vec<_> = claims.iter().map(row).collect();
+    let insert = format!("INSERT INTO {TABLE} (`kind`, `name`, `owner`, `origin`, `uid`) VALUES {}", rows.join(", "));
+    Some(Statement::new("claiming the names", insert))
+}
+
+/// Takes back a claim that proved wrong: the name was taken by somebody else between look and creation.
+#[must_use]
+pub fn withdraw(request: &Request, owner: &Owner, kind: Kind) -> Statement {
+    let delete = format!(
+        "DELETE FROM {TABLE} WHERE `kind` = {} AND `name` = {} AND `owner` = {}",
+        text(kind.as_str()),
+        text(kind.name(request)),
+        text(owner.as_str())
+    );
+    Statement::new("withdrawing a claim", delete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixtures::{owner, request};
+
+    #[test]
+    fn a_claim_is_one_insert_of_all_names() {
+        let claims = [(Kind::Database, Origin::Created), (Kind::User, Origin::Adopted)];
+        let statement = claim(&request("{}"), &owner(), "u-1", &claims).unwrap();
+        let sql = crate::plan::fixtures::readable(statement.expose_text());
+        insta::assert_snapshot!(sql, @"INSERT INTO `db_concierge`.`ownership` (`kind`, `name`, `owner`, `origin`, `uid`) VALUES ('database', 'myapp', 'installation/db-concierge/myapp/myapp', 'created', 'u-1'), ('user', 'myapp_app', 'installation/db-concierge/myapp/myapp', 'adopted', 'u-1')");
+        assert!(claim(&request("{}"), &owner(), "u-1", &[]).is_none());
+    }
+
+    #[test]
+    fn only_the_owners_claim_is_withdrawn() {
+        let statement = withdraw(&request("{}"), &owner(), Kind::User);
+        insta::assert_snapshot!(crate::plan::fixtures::readable(statement.expose_text()), @"DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'user' AND `name` = 'myapp_app' AND `owner` = 'installation/db-concierge/myapp/myapp'");
+    }
+
+    #[test]
+    fn an_unknown_origin_is_never_dropped() {
+        assert_eq!(Origin::parse("created"), Origin::Created);
+        assert_eq!(Origin::parse(""), Origin::Adopted);
+    }
+}

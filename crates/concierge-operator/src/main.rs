@@ -1,0 +1,50 @@
+//! concierge-operator: makes databases, users and Secrets for applications on shared servers, as `AppDatabase` asks.
+
+mod apply;
+mod context;
+mod controller;
+mod delete;
+mod error;
+mod finalizer;
+mod gather;
+mod ledger;
+mod look;
+mod metrics;
+mod plan;
+mod pool;
+mod reconcile;
+mod servers;
+mod settings;
+mod status;
+mod validate;
+
+use std::time::Duration;
+
+use api_types::AppDatabase;
+use clap::Parser as _;
+use kube::core::ApiResource;
+use operator_runtime::Operator;
+
+use settings::{Args, Settings};
+
+/// Name of the operator: its lease, its field manager, and the value of the managed-by label.
+const OPERATOR: &str = "db-concierge-operator";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Args { runtime, own } = Args::parse();
+    let operator = Operator {
+        name: OPERATOR,
+        version: env!("CARGO_PKG_VERSION"),
+        required_crds: vec![ApiResource::erase::<AppDatabase>(&())],
+        concurrency: 32,
+        reconcile_timeout: Duration::from_mins(2),
+    };
+    operator_runtime::run(operator, runtime, async |context| {
+        let settings = Settings::resolve(own, &context.client).await?;
+        controller::run(context, settings).await;
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the tests start from: a request by YAML, its owner, its server, and a server on which all is as it should be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::AppDatabaseSpec;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::{Inputs, Intent, Password};
+use crate::ledger::{Kind, Origin, Owner};
+use crate::look::{Claim, DatabaseView, GrantView, ServerView};
+use crate::servers::{Server, Timeouts, find};
+use crate::validate::{Request, Surroundings, validate};
+
+pub const OBJECT: &str = "db-concierge/myapp";
+
+/// The seed's AppDatabase with other or more fields.
+pub fn spec(yaml: &str) -> AppDatabaseSpec {
+    let base = "clusterRef: cluster1-haproxy\ndbName: myapp\nappNamespace: myapp\n";
+    let mut fields: serde_json::Value = serde_norway::from_str(base).unwrap();
+    let more: serde_json::Value = serde_norway::from_str(yaml).unwrap();
+    for (field, value) in more.as_object().unwrap() {
+        fields[field] = value.clone();
+    }
+    serde_json::from_value(fields).unwrap()
+}
+
+pub fn request(yaml: &str) -> Request {
+    validate(&spec(yaml), Surroundings { home: "db-concierge", admin_user: "root" }).unwrap()
+}
+
+pub fn owner() -> Owner {
+    Owner::new("installation", "db-concierge", "myapp", &request("{}").app_namespace)
+}
+
+/// An admin Secret with the seed's four keys; `metadata` and `more` are lines of YAML.
+pub fn admin_secret(metadata: &str, more: &str) -> Arc<Secret> {
+    let mut secret: Secret = serde_norway::from_str(&format!(
+        "metadata: {{name: db-concierge-mysql-admin, namespace: db-concierge, uid: u-s, resourceVersion: '7'}}\n\
+         stringData:\n  MYSQL_ADMIN_HOST: cluster1-haproxy.default.svc.cluster.local\n  MYSQL_ADMIN_PORT: '3306'\n  \
+         MYSQL_ADMIN_USER: root\n  MYSQL_ADMIN_PASSWORD: canary-admin\n{more}"
+    ))
+    .unwrap();
+    let more: kube::api::ObjectMeta = serde_norway::from_str(metadata).unwrap();
+    secret.metadata.name = more.name.or(secret.metadata.name);
+    secret.metadata.labels = more.labels;
+    secret.metadata.annotations = more.annotations;
+    stored(secret)
+}
+
+/// As the API server stores it: `data`, not `stringData`. A test's own `data` wins.
+fn stored(mut secret: Secret) -> Arc<Secret> {
+    let strings = secret.string_data.take().unwrap_or_default();
+    let data = secret.data.get_or_insert_default();
+    for (key, value) in strings {
+        data.entry(key).or_insert(k8s_openapi::ByteString(value.into_bytes()));
+    }
+    Arc::new(secret)
+}
+
+pub const TIMEOUTS: Timeouts = Timeouts { connect: Duration::from_secs(1), statement: Duration::from_secs(1) };
+
+pub fn server(metadata: &str) -> Server {
+    find(&[admin_secret(metadata, "")], "cluster1-haproxy", TIMEOUTS).unwrap()
+}
+
+pub fn password(letter: char) -> Password {
+    Password::parse(letter.to_string().repeat(32).as_bytes()).unwrap()
+}
+
+pub fn claimed(kind: Kind, owner: &str, origin: Origin) -> Claim {
+    Claim { kind, owner: owner.to_owned(), origin }
+}
+
+/// A server on which the request is fulfilled.
+pub fn settled() -> ServerView {
+    let ours = |kind| claimed(kind, owner().as_str(), Origin::Created);
+    ServerView {
+        claims: vec![ours(Kind::Database), ours(Kind::User)],
+        database: Some(DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_unicode_ci".into() }),
+        account_hosts: vec!["%".into()],
+        grants: vec![GrantView { pattern: "myapp".into(), host: "%".into(), complete: true }],
+    }
+}
+
+pub fn inputs(view: ServerView, secret: Option<Secret>) -> Inputs {
+    Inputs { view, empty: false, secret, fresh: password('n') }
+}
+
+/// What an [`Intent`] borrows.
+pub struct Asked {
+    pub request: Request,
+    pub server: Server,
+    pub owner: Owner,
+}
+
+impl Asked {
+    pub fn new(yaml: &str) -> Self {
+        Self { request: request(yaml), server: server("{}"), owner: owner() }
+    }
+
+    pub fn intent(&self) -> Intent<'_> {
+        Intent {
+            request: &self.request,
+            server: &self.server,
+            owner: &self.owner,
+            object: OBJECT,
+            uid: "u-1",
+            provisioned: false,
+            forced: false,
+            rotate: false,
+        }
+    }
+}
+
+/// A statement with its hexadecimal literals as text.
+pub fn readable(sql: &str) -> String {
+    let mut parts = sql.split("_utf8mb4 X'");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_once('\'').unwrap();
+        let bytes: Vec<u8> =
+            (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
+        text.extend(["'", &String::from_utf8(bytes).unwrap(), "'", rest]);
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! What a MySQL or MariaDB server lacks for a request, and the statements that add it. Every statement means the same
+//! under any `sql_mode`: names stand in backticks, and values hold nothing that could be escaped.
+
+use sql_client::Statement;
+use sql_client::quote::mysql::grant_pattern_text;
+
+use super::{Password, Step};
+use crate::ledger::{Kind, Origin};
+use crate::look::{DatabaseView, ServerView};
+use crate::validate::{DatabaseName, Request, UserName};
+
+/// Applications connect from pods, whose addresses nobody knows beforehand.
+pub const ACCOUNT_HOST: &str = "%";
+
+/// Something that a server lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There is no such database.
+    Database,
+    /// The database that we created has another character set or collation.
+    Charset,
+    /// There is no such account.
+    User,
+    /// The account may not do everything in its database.
+    Grant,
+}
+
+impl Missing {
+    /// The step that adds it.
+    pub fn step(self, request: &Request, password: &Password) -> Step {
+        let (statement, creates) = match self {
+            Self::Database => (create_database(request), Some(Kind::Database)),
+            Self::Charset => (set_charset(request), None),
+            Self::User => (create_user(request, password), Some(Kind::User)),
+            Self::Grant => (grant(request), None),
+        };
+        Step { statement, creates }
+    }
+}
+
+/// What the server lacks, in the order in which it is added.
+pub fn missing(request: &Request, view: &ServerView) -> Vec<Missing> {
+    let charset = view.database.as_ref().is_some_and(|database| charset_differs(request, view, database));
+    let account = view.account_hosts.iter().any(|host| host == ACCOUNT_HOST);
+    let found = [
+        (Missing::Database, view.database.is_none()),
+        (Missing::Charset, charset),
+        (Missing::User, !account),
+        (Missing::Grant, !account || !granted(request, view)),
+    ];
+    found.into_iter().filter_map(|(what, lacking)| lacking.then_some(what)).collect()
+}
+
+/// The charset of an adopted database was somebody else's choice.
+fn charset_differs(request: &Request, view: &ServerView, database: &DatabaseView) -> bool {
+    let created = view.claim(Kind::Database).is_some_and(|claim| claim.origin == Origin::Created);
+    created
+        && !(same_charset(request.charset.as_str(), &database.charset)
+            && same_charset(request.collation.as_str(), &database.collation))
+}
+
+/// Servers rename `utf8` to `utf8mb3`, or read it as `utf8mb4` where `old_mode` says so; collations likewise.
+fn same_charset(wanted: &str, found: &str) -> bool {
+    let (wanted, found) = (wanted.to_ascii_lowercase(), found.to_ascii_lowercase());
+    let alias = |name: &str| match wanted.strip_prefix("utf8") {
+        Some(rest) if rest.is_empty() || rest.starts_with('_') => found == format!("{name}{rest}"),
+        _ => false,
+    };
+    wanted == found || alias("utf8mb3") || alias("utf8mb4")
+}
+
+fn granted(request: &Request, view: &ServerView) -> bool {
+    let pattern = grant_pattern_text(request.database.as_str());
+    view.grants.iter().any(|grant| grant.complete && grant.host == ACCOUNT_HOST && grant.pattern == pattern)
+}
+
+fn create_database(request: &Request) -> Statement {
+    let sql = format!("CREATE DATABASE {} {}", backticks(&request.database), charset_clause(request));
+    Statement::new("creating the database", sql)
+}
+
+fn set_charset(request: &Request) -> Statement {
+    let sql = format!("ALTER DATABASE {} {}", backticks(&request.database), charset_clause(request));
+    Statement::new("setting the character set", sql)
+}
+
+fn charset_clause(request: &Request) -> String {
+    format!("CHARACTER SET {} COLLATE {}", request.charset, request.collation)
+}
+
+fn create_user(request: &Request, password: &Password) -> Statement {
+    let sql = format!("CREATE USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
+    Statement::new("creating the user", sql)
+}
+
+/// Gives the user a password.
+pub fn set_password(request: &Request, password: &Password) -> Statement {
+    let sql = format!("ALTER USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
+    Statement::new("setting the password", sql)
+}
+
+fn grant(request: &Request) -> Statement {
+    let pattern = grant_pattern_text(request.database.as_str());
+    let sql = format!("GRANT ALL PRIVILEGES ON `{pattern}`.* TO {}", account(&request.user));
+    Statement::new("granting the rights", sql)
+}
+
+/// Drops the user with its grants. Safe to repeat.
+pub fn drop_user(request: &Request) -> Statement {
+    Statement::new("dropping the user", format!("DROP USER IF EXISTS {}", account(&request.user)))
+}
+
+/// Drops the database with all data. Safe to repeat.
+pub fn drop_database(request: &Request) -> Statement {
+    Statement::new("dropping the database", format!("DROP DATABASE IF EXISTS {}", backticks(&request.database)))
+}
+
+/// A checked name consists of letters, digits and underscores, so quotes have nothing to escape.
+fn backticks(name: &DatabaseName) -> String {
+    format!("`{name}`")
+}
+
+fn account(user: &UserName) -> String {
+    format!("'{user}'@'{ACCOUNT_HOST}'")
+}

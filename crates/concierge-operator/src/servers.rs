@@ -1,0 +1,262 @@
+//! Turns the admin Secrets of the home namespace into servers: which of them a clusterRef means, how to log in there,
+//! and what applications are told. Pure; [`crate::pool`] keeps the connections.
+//!
+//! A Secret labelled `db.stillwaters.io/cluster` serves the clusterRef in that label; without the label, the Secret
+//! `db-concierge-mysql-admin` serves the first label of its host. `MYSQL_ADMIN_SSLMODE` defaults to `disable`, because
+//! a Secret with the four basic keys must work on a server without TLS and no mode falls back to another; `require`
+//! or better is what to set wherever the server offers TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::names::{ADOPTABLE, ALLOWED_NAMESPACES, CLUSTER, MANAGED_BY, lists_namespace};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use secrecy::SecretString;
+use sql_client::{
+    ConnectOptions, Credentials, DeniedAddresses, Endpoint, Engine, Host, HostError, TlsMode, TlsModeError, TrustRoots,
+    TrustRootsError,
+};
+
+use crate::OPERATOR;
+use crate::plan::Password;
+use crate::validate::Request;
+
+/// The one Secret that serves a cluster without naming it.
+const DEFAULT_SECRET: &str = "db-concierge-mysql-admin";
+const HOST: &str = "MYSQL_ADMIN_HOST";
+const PORT: &str = "MYSQL_ADMIN_PORT";
+const USER: &str = "MYSQL_ADMIN_USER";
+const PASSWORD: &str = "MYSQL_ADMIN_PASSWORD";
+const SSL_MODE: &str = "MYSQL_ADMIN_SSLMODE";
+const CA: &str = "MYSQL_ADMIN_CA";
+const APP_HOST: &str = "MYSQL_APP_HOST";
+const APP_PORT: &str = "MYSQL_APP_PORT";
+const POSTGRES_PREFIX: &str = "POSTGRES_ADMIN_";
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Resolving, dialling, TLS and login together.
+    pub connect: Duration,
+    /// One statement.
+    pub statement: Duration,
+}
+
+/// A server that databases are made on.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Name of its admin Secret.
+    pub secret: String,
+    /// Which state of that Secret this was read from.
+    pub version: String,
+    /// How the concierge logs in.
+    pub admin: ConnectOptions,
+    /// Where applications find it.
+    pub app: Endpoint,
+    allowed: Option<String>,
+    adoptable: Option<String>,
+}
+
+/// Why a clusterRef leads to no server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// No Secret serves it.
+    #[error(
+        "no server is called {cluster}: check spec.clusterRef, or have an admin Secret labelled db.stillwaters.io/cluster={cluster} created in the concierge's namespace"
+    )]
+    Unknown {
+        /// The clusterRef.
+        cluster: String,
+    },
+    /// More than one Secret serves it.
+    #[error(
+        "the admin Secrets {secrets} all claim to be server {cluster}: only one may, so that nobody's data lands on the wrong one"
+    )]
+    Ambiguous {
+        /// The clusterRef.
+        cluster: String,
+        /// Their names.
+        secrets: String,
+    },
+    /// The owner of the server does not admit this namespace.
+    #[error(
+        "server {cluster} does not serve namespace {namespace}: its admin Secret lists others in annotation db.stillwaters.io/allowed-namespaces"
+    )]
+    NotAllowed {
+        /// The clusterRef.
+        cluster: String,
+        /// Where the AppDatabase is.
+        namespace: String,
+    },
+    /// A server of a kind that this version cannot serve.
+    #[error(
+        "server {cluster} is a PostgreSQL server, and this version of the concierge provisions MySQL and MariaDB only"
+    )]
+    EngineNotSupported {
+        /// The clusterRef.
+        cluster: String,
+    },
+    /// The Secret's contents cannot be used.
+    #[error("the admin Secret {secret} cannot be used: {problem}")]
+    SecretInvalid {
+        /// Its name.
+        secret: String,
+        /// What is wrong in it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong in an admin Secret. Values are not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// A key is missing, or its value is no text.
+    #[error("it has no key {0} with a text")]
+    Missing(&'static str),
+    /// No port.
+    #[error("{0} is no port from 1 to 65535")]
+    Port(&'static str),
+    /// No host.
+    #[error("{0}: {1}")]
+    Host(&'static str, #[source] HostError),
+    /// No TLS mode.
+    #[error("MYSQL_ADMIN_SSLMODE: {0}")]
+    TlsMode(#[source] TlsModeError),
+    /// No CA.
+    #[error("MYSQL_ADMIN_CA: {0}")]
+    Ca(#[source] TrustRootsError),
+}
+
+/// The server that `cluster` names among the Secrets of the home namespace.
+pub fn find(secrets: &[Arc<Secret>], cluster: &str, timeouts: Timeouts) -> Result<Server, ServerError> {
+    let mut serving: Vec<_> =
+        secrets.iter().filter(|secret| served_cluster(secret).as_deref() == Some(cluster)).collect();
+    serving.sort_by_key(|secret| secret.name_any());
+    match serving.as_slice() {
+        [] => Err(ServerError::Unknown { cluster: cluster.to_owned() }),
+        [secret] => read(secret, cluster, timeouts),
+        many => {
+            let names: Vec<_> = many.iter().map(|secret| secret.name_any()).collect();
+            Err(ServerError::Ambiguous { cluster: cluster.to_owned(), secrets: names.join(", ") })
+        }
+    }
+}
+
+/// A Secret that we wrote for an application is never an admin Secret.
+fn served_cluster(secret: &Secret) -> Option<String> {
+    let labels = secret.labels();
+    if labels.get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR) {
+        return None;
+    }
+    match labels.get(CLUSTER) {
+        Some(cluster) => Some(cluster.clone()),
+        None if secret.name_any() == DEFAULT_SECRET => first_label(secret),
+        None => None,
+    }
+}
+
+fn first_label(secret: &Secret) -> Option<String> {
+    match host(secret, HOST).ok()? {
+        Host::Dns(name) => name.split('.').next().map(str::to_owned),
+        Host::Ip(address) => Some(address.to_string()),
+    }
+}
+
+fn read(secret: &Secret, cluster: &str, timeouts: Timeouts) -> Result<Server, ServerError> {
+    let keys = secret.data.iter().flatten().map(|(key, _)| key);
+    if keys.clone().any(|key| key.starts_with(POSTGRES_PREFIX)) {
+        return Err(ServerError::EngineNotSupported { cluster: cluster.to_owned() });
+    }
+    server(secret, timeouts).map_err(|problem| ServerError::SecretInvalid { secret: secret.name_any(), problem })
+}
+
+fn server(secret: &Secret, timeouts: Timeouts) -> Result<Server, Problem> {
+    let admin = Endpoint { host: host(secret, HOST)?, port: port(secret, PORT)?.unwrap_or(3306) };
+    let app_host = value(secret, APP_HOST).map(|_| host(secret, APP_HOST)).transpose()?;
+    let app_port = port(secret, APP_PORT)?;
+    let app = Endpoint { host: app_host.unwrap_or_else(|| admin.host.clone()), port: app_port.unwrap_or(admin.port) };
+    let annotation = |key| secret.annotations().get(key).cloned();
+    Ok(Server {
+        secret: secret.name_any(),
+        version: format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default()),
+        admin: admin_options(secret, admin, timeouts)?,
+        app,
+        allowed: annotation(ALLOWED_NAMESPACES),
+        adoptable: annotation(ADOPTABLE),
+    })
+}
+
+fn admin_options(secret: &Secret, endpoint: Endpoint, timeouts: Timeouts) -> Result<ConnectOptions, Problem> {
+    let tls = value(secret, SSL_MODE).map_or(Ok(TlsMode::Disable), str::parse).map_err(Problem::TlsMode)?;
+    let ca = value(secret, CA).map(|pem| TrustRoots::from_pem(pem.as_bytes())).transpose().map_err(Problem::Ca)?;
+    let user = value(secret, USER).ok_or(Problem::Missing(USER))?;
+    let password = raw(secret, PASSWORD).ok_or(Problem::Missing(PASSWORD))?;
+    Ok(ConnectOptions {
+        engine: Engine::Mysql,
+        endpoint,
+        database: None,
+        tls,
+        roots: ca.unwrap_or_else(TrustRoots::web),
+        credentials: Credentials { user: user.to_owned(), password: SecretString::from(password) },
+        connect_timeout: timeouts.connect,
+        query_timeout: timeouts.statement,
+        application_name: OPERATOR.to_owned(),
+        denied: DeniedAddresses::default(),
+    })
+}
+
+fn raw<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
+    let bytes = &secret.data.as_ref()?.get(key)?.0;
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+}
+
+/// Everything but a password may end with the newline that `echo` adds.
+fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
+    raw(secret, key).map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn host(secret: &Secret, key: &'static str) -> Result<Host, Problem> {
+    let text = value(secret, key).ok_or(Problem::Missing(key))?;
+    Host::parse(text).map_err(|error| Problem::Host(key, error))
+}
+
+fn port(secret: &Secret, key: &'static str) -> Result<Option<u16>, Problem> {
+    match value(secret, key).map(str::parse) {
+        None => Ok(None),
+        Some(Ok(port @ 1..)) => Ok(Some(port)),
+        Some(_) => Err(Problem::Port(key)),
+    }
+}
+
+impl Server {
+    /// Whether AppDatabases of that namespace may use this server; all may unless its Secret lists some.
+    pub fn admit(self, cluster: &str, namespace: &str) -> Result<Self, ServerError> {
+        match &self.allowed {
+            Some(list) if !lists_namespace(list, namespace) => {
+                Err(ServerError::NotAllowed { cluster: cluster.to_owned(), namespace: namespace.to_owned() })
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether an existing database or user of that name may be taken over.
+    #[must_use]
+    pub fn may_adopt(&self, name: &str) -> bool {
+        let list = self.adoptable.as_deref().unwrap_or_default();
+        list.split(',').map(str::trim).any(|entry| entry == "*" || entry == name)
+    }
+
+    /// How the application logs in.
+    #[must_use]
+    pub fn application(&self, request: &Request, password: &Password) -> ConnectOptions {
+        ConnectOptions {
+            endpoint: self.app.clone(),
+            database: Some(request.database.to_string()),
+            credentials: Credentials { user: request.user.to_string(), password: password.secret() },
+            ..self.admin.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

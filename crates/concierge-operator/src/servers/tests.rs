@@ -1,0 +1,86 @@
+use super::*;
+use crate::plan::fixtures::{TIMEOUTS, admin_secret, password, request};
+
+const CLUSTER: &str = "cluster1-haproxy";
+
+fn found(secret: Arc<Secret>) -> Server {
+    find(&[secret], CLUSTER, TIMEOUTS).unwrap()
+}
+
+fn problem(more: &str) -> String {
+    find(&[admin_secret("{}", more)], CLUSTER, TIMEOUTS).unwrap_err().to_string()
+}
+
+#[test]
+fn four_keys_are_enough() {
+    let server = found(admin_secret("{}", ""));
+    assert_eq!(server.admin.endpoint.to_string(), "cluster1-haproxy.default.svc.cluster.local:3306");
+    assert_eq!(server.app, server.admin.endpoint);
+    assert_eq!((server.admin.tls, server.admin.credentials.user.as_str()), (TlsMode::Disable, "root"));
+    assert!(!format!("{server:?}").contains("canary"));
+}
+
+#[test]
+fn applications_may_be_told_another_address() {
+    let server = found(admin_secret("{}", "  MYSQL_APP_HOST: db.example\n  MYSQL_APP_PORT: '6033'\n"));
+    let login = server.application(&request("{}"), &password('k'));
+    assert_eq!(login.endpoint.to_string(), "db.example:6033");
+    assert_eq!((login.credentials.user.as_str(), login.database.as_deref()), ("myapp_app", Some("myapp")));
+}
+
+#[test]
+fn a_newline_from_echo_does_no_harm_and_no_mode_falls_back() {
+    assert_eq!(found(admin_secret("{}", "  MYSQL_ADMIN_SSLMODE: \"verify-full\\n\"\n")).admin.tls, TlsMode::VerifyFull);
+    insta::assert_snapshot!(problem("  MYSQL_ADMIN_SSLMODE: prefer\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_ADMIN_SSLMODE: `prefer` is no TLS mode: use disable, require, verify-ca or verify-full");
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    insta::assert_snapshot!(problem("  MYSQL_APP_PORT: '0'\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_APP_PORT is no port from 1 to 65535");
+    insta::assert_snapshot!(problem("  MYSQL_ADMIN_CA: nonsense\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_ADMIN_CA: the CA bundle holds no CERTIFICATE block");
+    insta::assert_snapshot!(problem("  MYSQL_APP_HOST: a,b\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_APP_HOST: the host is a list: give one DNS name or one IP address");
+    let mut secret = (*admin_secret("{}", "")).clone();
+    secret.data.as_mut().unwrap().remove(PASSWORD);
+    insta::assert_snapshot!(find(&[Arc::new(secret)], CLUSTER, TIMEOUTS).unwrap_err(), @"the admin Secret db-concierge-mysql-admin cannot be used: it has no key MYSQL_ADMIN_PASSWORD with a text");
+}
+
+#[test]
+fn a_label_names_the_cluster() {
+    let labelled = admin_secret("{name: staging, labels: {db.stillwaters.io/cluster: staging-pxc}}", "");
+    let both = [admin_secret("{}", ""), labelled];
+    assert_eq!(find(&both, "staging-pxc", TIMEOUTS).unwrap().secret, "staging");
+    assert_eq!(find(&both, CLUSTER, TIMEOUTS).unwrap().secret, DEFAULT_SECRET);
+}
+
+#[test]
+fn a_cluster_that_nobody_or_two_serve_is_no_cluster() {
+    insta::assert_snapshot!(find(&[admin_secret("{name: unlabelled}", "")], CLUSTER, TIMEOUTS).unwrap_err(), @"no server is called cluster1-haproxy: check spec.clusterRef, or have an admin Secret labelled db.stillwaters.io/cluster=cluster1-haproxy created in the concierge's namespace");
+    let two =
+        [admin_secret("{}", ""), admin_secret("{name: b, labels: {db.stillwaters.io/cluster: cluster1-haproxy}}", "")];
+    insta::assert_snapshot!(find(&two, CLUSTER, TIMEOUTS).unwrap_err(), @"the admin Secrets b, db-concierge-mysql-admin all claim to be server cluster1-haproxy: only one may, so that nobody's data lands on the wrong one");
+}
+
+#[test]
+fn a_secret_that_we_wrote_is_no_admin_secret() {
+    let labels =
+        "labels: {app.kubernetes.io/managed-by: db-concierge-operator, db.stillwaters.io/cluster: cluster1-haproxy}";
+    let result = find(&[admin_secret(labels, "")], CLUSTER, TIMEOUTS);
+    assert_eq!(result.unwrap_err(), ServerError::Unknown { cluster: CLUSTER.into() });
+}
+
+#[test]
+fn a_postgresql_server_is_recognised() {
+    insta::assert_snapshot!(problem("  POSTGRES_ADMIN_HOST: pg\n"), @"server cluster1-haproxy is a PostgreSQL server, and this version of the concierge provisions MySQL and MariaDB only");
+}
+
+#[test]
+fn the_owner_of_a_server_says_who_may_use_it_and_what_may_be_adopted() {
+    let server = found(admin_secret("annotations: {db.stillwaters.io/allowed-namespaces: 'team-a, team-b'}", ""));
+    assert!(server.clone().admit(CLUSTER, "team-b").is_ok());
+    insta::assert_snapshot!(server.clone().admit(CLUSTER, "team-c").unwrap_err(), @"server cluster1-haproxy does not serve namespace team-c: its admin Secret lists others in annotation db.stillwaters.io/allowed-namespaces");
+    assert!(found(admin_secret("{}", "")).admit(CLUSTER, "anyone").is_ok());
+    assert!(!server.may_adopt("legacy"));
+    let server = found(admin_secret("annotations: {db.stillwaters.io/adoptable: 'legacy'}", ""));
+    assert!(server.may_adopt("legacy") && !server.may_adopt("legacy2"));
+    assert!(found(admin_secret("annotations: {db.stillwaters.io/adoptable: '*'}", "")).may_adopt("any"));
+}

@@ -1,0 +1,137 @@
+use sql_client::{ConnectClass, ConnectError};
+
+use super::*;
+use crate::plan::Refusal;
+use crate::plan::fixtures::{server, spec};
+use crate::pool::PoolError;
+
+fn app(status: Option<AppDatabaseStatus>) -> AppDatabase {
+    let mut app = AppDatabase::new("myapp", spec("{}"));
+    app.metadata.namespace = Some("db-concierge".into());
+    app.metadata.generation = Some(2);
+    app.status = status;
+    app
+}
+
+fn facts(changed: bool) -> Facts {
+    Facts {
+        database: "myapp".into(),
+        user: "myapp_app".into(),
+        secret: "myapp-mysql-creds".into(),
+        namespace: "myapp".into(),
+        connection_string: "mysql://myapp_app:<password>@db:3306/myapp".into(),
+        changed,
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn ready_at(second: i64) -> AppDatabaseStatus {
+    next(&app(None), Outcome::Ready(&facts(true)), at(second)).0
+}
+
+fn unreachable() -> Error {
+    let refused = ConnectError::new(ConnectClass::ConnectionRefused, None, &server("{}").admin);
+    Error::session("cluster1-haproxy", PoolError::Connect(refused))
+}
+
+fn yaml(status: &AppDatabaseStatus) -> String {
+    serde_norway::to_string(status).unwrap()
+}
+
+#[test]
+fn a_verified_database_is_ready() {
+    insta::assert_snapshot!(yaml(&ready_at(1)), @"
+    phase: Ready
+    message: database myapp and user myapp_app are ready, and the login was tried; credentials are in Secret myapp/myapp-mysql-creds
+    userName: myapp_app
+    secretName: myapp-mysql-creds
+    connectionString: mysql://myapp_app:<password>@db:3306/myapp
+    lastReconcileTime: 1970-01-01T00:00:01Z
+    observedGeneration: 2
+    conditions:
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: database myapp and user myapp_app are ready, and the login was tried; credentials are in Secret myapp/myapp-mysql-creds
+      observedGeneration: 2
+      reason: Verified
+      status: 'True'
+      type: Ready
+    ");
+}
+
+#[test]
+fn a_pass_that_changed_nothing_changes_no_status() {
+    let before = ready_at(1);
+    let (after, change) = next(&app(Some(before.clone())), Outcome::Ready(&facts(false)), at(2));
+    assert_eq!((after, change), (before.clone(), Change::None));
+    let (after, change) = next(&app(Some(before)), Outcome::Ready(&facts(true)), at(2));
+    assert_eq!((after.last_reconcile_time, change), (Some(Time(at(2))), Change::None));
+}
+
+#[test]
+fn annotations_that_were_acted_upon_are_remembered() {
+    let mut app = app(None);
+    app.annotations_mut().insert("reconcile".into(), "5".into());
+    app.annotations_mut().insert("db.stillwaters.io/rotate".into(), "6".into());
+    let (status, _) = next(&app, Outcome::Ready(&facts(true)), at(1));
+    assert_eq!(status.last_handled_reconcile.as_deref(), Some("5"));
+    assert_eq!(status.last_handled_rotate.as_deref(), Some("6"));
+}
+
+#[test]
+fn a_refusal_fails_the_object_and_keeps_what_is_known() {
+    let error = Error::from(Refusal::Conflict { kind: crate::ledger::Kind::Database, name: "myapp".into() });
+    let (status, change) = next(&app(Some(ready_at(1))), Outcome::Failed(&error), at(2));
+    assert_eq!(change, Change::Transition);
+    insta::assert_snapshot!(yaml(&status), @"
+    phase: Failed
+    message: 'the database myapp belongs to another AppDatabase: choose another name, or delete the other with deletionPolicy Delete'
+    userName: myapp_app
+    secretName: myapp-mysql-creds
+    connectionString: mysql://myapp_app:<password>@db:3306/myapp
+    lastReconcileTime: 1970-01-01T00:00:01Z
+    observedGeneration: 2
+    conditions:
+    - lastTransitionTime: 1970-01-01T00:00:02Z
+      message: 'the database myapp belongs to another AppDatabase: choose another name, or delete the other with deletionPolicy Delete'
+      observedGeneration: 2
+      reason: Conflict
+      status: 'False'
+      type: Ready
+    ");
+}
+
+#[test]
+fn a_server_that_is_away_takes_nothing_from_a_verified_database() {
+    let before = ready_at(1);
+    let (away, change) = next(&app(Some(before.clone())), Outcome::Failed(&unreachable()), at(2));
+    assert_eq!(change, Change::Transition);
+    assert_eq!(conditions::get(&away.conditions, READY), conditions::get(&before.conditions, READY));
+    assert_eq!((away.phase, away.conditions.len()), (Some(AppDatabasePhase::Ready), 2));
+    let (back, change) = next(&app(Some(away)), Outcome::Ready(&facts(false)), at(3));
+    assert_eq!((back, change), (before, Change::Transition));
+}
+
+#[test]
+fn a_server_that_is_away_keeps_a_new_database_waiting() {
+    let (status, _) = next(&app(None), Outcome::Failed(&unreachable()), at(1));
+    assert_eq!(status.phase, Some(AppDatabasePhase::Pending));
+    insta::assert_snapshot!(status.message.unwrap(), @"server cluster1-haproxy cannot be used now: nothing accepts connections at cluster1-haproxy.default.svc.cluster.local:3306: check host, port and firewall");
+}
+
+#[test]
+fn an_object_that_cannot_go_says_why_and_how_to_let_it_go() {
+    let (status, _) = next(&app(Some(ready_at(1))), Outcome::StillThere(&unreachable()), at(2));
+    assert_eq!(status.phase, Some(AppDatabasePhase::Pending));
+    insta::assert_snapshot!(status.message.unwrap(), @"waiting to drop database and user: server cluster1-haproxy cannot be used now: nothing accepts connections at cluster1-haproxy.default.svc.cluster.local:3306: check host, port and firewall; to give up on them, annotate with db.stillwaters.io/orphan=true");
+}
+
+#[test]
+fn the_admins_login_is_not_told_to_applications() {
+    let denied = ConnectError::new(ConnectClass::AuthenticationFailed, Some("1045".into()), &server("{}").admin);
+    let error = Error::session("cluster1-haproxy", PoolError::Connect(denied));
+    assert_eq!(error.reason(), "AdminLoginFailed");
+    insta::assert_snapshot!(error.message(), @"server cluster1-haproxy does not accept the login in its admin Secret: whoever runs the concierge must correct it");
+}

@@ -1,0 +1,86 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::plan::fixtures::spec;
+
+const AROUND: Surroundings<'static> = Surroundings { home: "db-concierge", admin_user: "Concierge_Admin" };
+
+fn validated(yaml: &str) -> Result<Request, Invalid> {
+    validate(&spec(yaml), AROUND)
+}
+
+fn message(yaml: &str) -> String {
+    validated(yaml).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let request = validated("{}").unwrap();
+    assert_eq!(request.user.as_str(), "myapp_app");
+    assert_eq!(request.secret.as_str(), "myapp-mysql-creds");
+    assert_eq!((request.charset.as_str(), request.collation.as_str()), ("utf8mb4", "utf8mb4_unicode_ci"));
+    assert_eq!(request.policy, DeletionPolicy::Retain);
+}
+
+#[test]
+fn the_default_secret_has_a_name_that_kubernetes_takes() {
+    assert_eq!(validated("dbName: My_App").unwrap().secret.as_str(), "my-app-mysql-creds");
+    insta::assert_snapshot!(message("dbName: _app"), @"the Secret cannot be called -app-mysql-creds, since Kubernetes does not take this name: set spec.secretName");
+    assert!(validated("{dbName: _app, secretName: app-creds}").is_ok());
+}
+
+#[test]
+fn names_of_the_server_are_refused_in_any_case() {
+    for name in ["mysql", "MySQL", "sys", "DB_Concierge", "pg_app", "Test"] {
+        assert_eq!(validated(&format!("dbName: {name}")), Err(Invalid::Reserved { field: "spec.dbName" }), "{name}");
+    }
+    for name in ["root", "ROOT", "monitor", "concierge_admin", "CONCIERGE_ADMIN", "PG_user"] {
+        assert_eq!(
+            validated(&format!("userName: {name}")),
+            Err(Invalid::Reserved { field: "spec.userName" }),
+            "{name}"
+        );
+    }
+    assert!(validated("dbName: mysql2").is_ok());
+}
+
+#[test]
+fn the_admin_is_refused_as_a_default_user_too() {
+    let around = Surroundings { admin_user: "myapp_app", ..AROUND };
+    assert_eq!(validate(&spec("{}"), around), Err(Invalid::Reserved { field: "spec.userName" }));
+}
+
+#[test]
+fn lengths_are_those_of_mysql() {
+    let name = |length: usize| "a".repeat(length);
+    assert!(validated(&format!("dbName: {}", name(28))).is_ok());
+    insta::assert_snapshot!(message(&format!("dbName: {}", name(29))), @"the default user name aaaaaaaaaaaaaaaaaaaaaaaaaaaaa_app has more than 32 characters, which MySQL does not take: set spec.userName");
+    assert!(validated(&format!("{{dbName: {}, userName: u}}", name(64))).is_ok());
+    insta::assert_snapshot!(message(&format!("{{dbName: {}, userName: u}}", name(65))), @"spec.dbName has more than 64 characters, which the server does not take");
+    insta::assert_snapshot!(message(&format!("userName: {}", name(33))), @"spec.userName has more than 32 characters, which the server does not take");
+}
+
+#[test]
+fn secrets_go_to_namespaces_of_applications_alone() {
+    for namespace in ["db-concierge", "kube-system", "kube-public"] {
+        assert_eq!(validated(&format!("appNamespace: {namespace}")), Err(Invalid::NamespaceForbidden), "{namespace}");
+    }
+    assert_eq!(validated("appNamespace: My_App"), Err(Invalid::AppNamespace));
+    assert!(validated("appNamespace: kubernetes").is_ok());
+}
+
+proptest! {
+    #[test]
+    fn nothing_but_words_becomes_a_name(text in ".{0,70}") {
+        let mut spec = spec("secretName: s");
+        spec.db_name.clone_from(&text);
+        spec.user_name = Some(text);
+        spec.charset.clone_from(&spec.db_name);
+        if let Ok(request) = validate(&spec, AROUND) {
+            for name in [request.database.as_str(), request.user.as_str(), request.charset.as_str()] {
+                prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+                prop_assert!(!name.is_empty() && name.len() <= 64);
+            }
+        }
+    }
+}
