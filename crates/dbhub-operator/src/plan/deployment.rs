@@ -1,0 +1,62 @@
+//! The Deployment: how pods are replaced and kept apart from others. Pure. What is in a pod is in [`super::pod`].
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::names::Names;
+use super::pod::pod;
+use crate::validate::Request;
+use crate::validate::source::Source;
+
+/// Annotation of the pods: a hash over all that they read only at their start.
+pub const FINGERPRINT: &str = "dbhub.tas.io/config-hash";
+
+/// The Deployment of an instance. A new pod is ready before an old one goes.
+#[must_use]
+pub fn deployment(request: &Request, sources: &[Source], fingerprint: &str, allowed_hosts: &str) -> Deployment {
+    let names = &request.names;
+    Deployment {
+        metadata: names.owned(names.deployment(), &request.owner),
+        spec: Some(DeploymentSpec {
+            replicas: Some(request.spec.replicas),
+            revision_history_limit: Some(3),
+            selector: names.label_selector(),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(names.labels()),
+                    annotations: Some(BTreeMap::from([(FINGERPRINT.to_owned(), fingerprint.to_owned())])),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(request, sources, allowed_hosts)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+/// The budget that lets a drain take one pod at a time; pointless for a single pod, which it would only pin.
+#[must_use]
+pub fn budget(names: &Names, owner: &OwnerReference, replicas: i32) -> Option<PodDisruptionBudget> {
+    (replicas > 1).then(|| PodDisruptionBudget {
+        metadata: names.owned(names.budget(), owner),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(names.label_selector()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    })
+}

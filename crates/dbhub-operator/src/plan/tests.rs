@@ -1,0 +1,115 @@
+use insta::assert_yaml_snapshot;
+
+use super::*;
+use crate::fixtures::{instance, secret, sources};
+use crate::validate::request;
+use crate::validate::token::{Token, TokenPlace};
+
+const TENANT: &str = "
+    - {name: analytics-prod, type: postgres, host: analytics-pg.acme.internal, database: analytics, sslMode: verify-full, ca: true}
+    - {name: users-prod, type: mysql, host: 10.1.2.3, port: 3307, database: users}
+    - {name: scratch, type: sqlite, database: ':memory:'}
+";
+
+fn kept(token: &str) -> Kept {
+    let place = TokenPlace { secret: "s".into(), key: "token".into(), generated: false };
+    let found = secret(&format!("stringData: {{token: '{token}'}}"));
+    Kept { token: Token::find(&place, Some(&found)).unwrap(), salt: "salt".into() }
+}
+
+fn planned(spec: &str, databases: &str, token: &str) -> Workload {
+    let request = request(&instance(spec)).unwrap();
+    let mut sources = sources(databases);
+    for source in &mut sources {
+        source.policy = request.policy.clone();
+    }
+    workload(&request, &sources, &kept(token), "cluster.local")
+}
+
+fn fingerprint_of(workload: &Workload) -> String {
+    let template = workload.deployment.spec.clone().unwrap().template;
+    template.metadata.unwrap().annotations.unwrap()[deployment::FINGERPRINT].clone()
+}
+
+#[test]
+fn everything_of_a_tenant() {
+    let spec = "{replicas: 2, allowedHosts: [dbhub.acme.example], resources: {requests: {memory: 1024Mi, cpu: '0.5'}}}";
+    let Workload { account, service, network_policy, budget, mut deployment, config, creds, ca, token } =
+        planned(spec, TENANT, "abc");
+    // The CA of the fixture is new in each run, and with it the hash.
+    let meta = deployment.spec.as_mut().unwrap().template.metadata.as_mut().unwrap();
+    meta.annotations.as_mut().unwrap().insert(deployment::FINGERPRINT.into(), "(hash)".into());
+    assert_yaml_snapshot!("account", account);
+    assert_yaml_snapshot!("service", service);
+    assert_yaml_snapshot!("network_policy", network_policy);
+    assert_yaml_snapshot!("budget", budget);
+    assert_yaml_snapshot!("deployment", deployment);
+    assert_yaml_snapshot!("config", config);
+    assert_yaml_snapshot!("creds", creds);
+    assert_yaml_snapshot!("token", token);
+    assert_eq!(ca.unwrap().data.unwrap().into_keys().collect::<Vec<_>>(), ["analytics-prod.pem"]);
+}
+
+#[test]
+fn stdio_has_an_open_stdin_and_no_way_in() {
+    let planned = planned("{transport: stdio}", "- {name: mem, type: sqlite, database: ':memory:'}", "abc");
+    assert!(planned.service.is_none() && planned.token.is_none() && planned.budget.is_none() && planned.ca.is_none());
+    assert_yaml_snapshot!("stdio_pod", planned.deployment.spec.unwrap().template.spec);
+}
+
+#[test]
+fn a_token_that_was_brought_or_is_not_wanted_is_not_made() {
+    let brought = planned("{auth: {tokenSecretRef: {name: mine, key: t}}}", TENANT, "abc");
+    assert!(brought.token.is_none());
+    let open = workload(
+        &request(&instance("{auth: {mode: none}}")).unwrap(),
+        &sources(TENANT),
+        &Kept { token: None, ..kept("x") },
+        "cluster.local",
+    );
+    let text = serde_json::to_string(&open.deployment).unwrap();
+    assert!(open.token.is_none() && !text.contains("DBHUB_AUTH_TOKEN"));
+}
+
+#[test]
+fn pods_roll_when_what_they_read_at_start_changes_and_at_nothing_else() {
+    const ONE: &str = "- {name: one, type: mysql, host: my.internal, database: app}";
+    let first = fingerprint_of(&planned("{}", ONE, "abc"));
+    let same = |spec: &str, databases: &str, token: &str| fingerprint_of(&planned(spec, databases, token)) == first;
+    assert!(same("{}", ONE, "abc"));
+    assert!(same("{replicas: 3}", ONE, "abc"), "scaling starts no pod anew");
+    assert!(same("{}", "- {name: one, type: mysql, host: my.internal, database: app, phase: Failed}", "abc"), "status");
+    assert!(!same("{}", ONE, "abc,def"), "token");
+    assert!(!same("{}", "- {name: one, type: mysql, host: my.internal, database: other}", "abc"), "configuration");
+    assert!(!same("{defaultPolicy: {maxRows: 5}}", ONE, "abc"), "policy");
+
+    let request = request(&instance("{}")).unwrap();
+    let mut changed = sources(ONE);
+    if let crate::validate::source::Backend::Server(server) = &mut changed[0].backend {
+        server.credentials.password = "new".into();
+    }
+    assert_ne!(fingerprint_of(&workload(&request, &changed, &kept("abc"), "cluster.local")), first, "password");
+}
+
+#[test]
+fn no_credential_is_in_the_config_map_or_the_pod_template() {
+    let planned = planned("{}", TENANT, "t0ken-canary");
+    let text = serde_json::to_string(&(&planned.config, &planned.deployment, &planned.service)).unwrap();
+    assert!(!text.contains("reader") && !text.contains("p$w{x}") && !text.contains("t0ken-canary"), "{text}");
+}
+
+#[test]
+fn the_handshake_goes_to_the_services_address_under_its_name() {
+    let request = request(&instance("{port: 9000}")).unwrap();
+    let at = |ip: &str| {
+        let service: Service = serde_norway::from_str(&format!("spec: {{clusterIP: '{ip}'}}")).unwrap();
+        target::target(&request, &sources(TENANT), &kept("old,new"), Some(&service)).address
+    };
+    assert_eq!(
+        [at("10.0.0.9"), at("fd00::9"), at("None")],
+        ["10.0.0.9:9000", "[fd00::9]:9000", "acme-dbhub.tas-acme.svc:9000"]
+    );
+    let target = target::target(&request, &sources(TENANT), &kept("old,new"), None);
+    assert_eq!(target.host, "acme-dbhub.tas-acme.svc:9000");
+    assert_eq!(target.tools.len(), 6);
+}

@@ -1,0 +1,164 @@
+//! One pass over one instance: read, judge, plan, write, look, report. What is decided is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api_types::{DBHubInstance, Database};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::Store;
+use kube::{Api, ResourceExt as _};
+use operator_runtime::apply::apply_status;
+use operator_runtime::backoff::{jittered, requeue_after};
+use operator_runtime::conditions::Change;
+use operator_runtime::{OperatorContext, PublicError as _};
+
+use crate::apply::{Standing, Writer, name_conflict};
+use crate::error::Error;
+use crate::gather::{self, Gathered};
+use crate::options::Settings;
+use crate::plan::{self, names::OPERATOR};
+use crate::rollout::{Rollout, Trouble, diagnose};
+use crate::status::{Finding, Serving, status};
+use crate::validate::source::{Source, judge};
+use crate::validate::{self, Access, Request};
+use crate::verifications::{Subject, Verification, Verifications};
+use crate::verify::handshake;
+
+/// A failed handshake is tried again after this, and after twice as long each further time.
+const RETRY_HANDSHAKE: Duration = Duration::from_secs(15);
+/// Pods are not watched: while they start we look at them now and then, and less often once they are in trouble.
+const STARTING: Duration = Duration::from_secs(3);
+const IN_TROUBLE: Duration = Duration::from_secs(30);
+
+/// What every pass shares.
+pub struct Context {
+    /// Client, Events.
+    pub operator: OperatorContext,
+    /// Every Database, as the watch shows it.
+    pub databases: Store<Database>,
+    /// The last handshakes.
+    pub verifications: Arc<Verifications>,
+    /// From the command line.
+    pub settings: Settings,
+}
+
+/// Brings one instance where it should be and reports.
+pub async fn reconcile(seen: Arc<DBHubInstance>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+    let instance = match gather::instance(&ctx.operator.client, &namespace, &name).await? {
+        Some(instance) if instance.metadata.deletion_timestamp.is_none() => instance,
+        // What it owns goes with it.
+        _ => return Ok(Action::await_change()),
+    };
+    match Box::pin(pass(&ctx, &instance)).await {
+        Ok(finding) => {
+            report(&ctx, &instance, &finding).await?;
+            Ok(requeue_after(next_look(&finding, ctx.settings.verify_interval)))
+        }
+        Err(error) if error.needs_a_person() => {
+            let deployment = gather::deployment(&ctx.operator.client, &instance).await?;
+            let available = deployment.map_or(0, |deployment| Rollout::of(&deployment).available);
+            let (reason, message) = (error.reason(), error.message());
+            report(&ctx, &instance, &Finding::Stuck { reason, message, available }).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn pass(ctx: &Context, instance: &DBHubInstance) -> Result<Finding, Error> {
+    let client = &ctx.operator.client;
+    let writer = Writer::new(client, instance);
+    // Pure.
+    let request = validate::request(instance)?;
+    // Reads.
+    let Gathered { live, candidates, token } =
+        Box::pin(gather::everything(client, &ctx.databases, instance, &request)).await?;
+    // Pure.
+    let verdicts = judge(candidates, &request.policy, ctx.settings.trust_bundle.as_ref());
+    let sources: Vec<Source> = verdicts.iter().filter_map(|verdict| verdict.result.as_ref().ok().cloned()).collect();
+    if sources.is_empty() {
+        Box::pin(writer.clear(live)).await?;
+        return Ok(Finding::Nothing { names: request.names, verdicts });
+    }
+    let kept = validate::kept(&request, &live, token.as_ref())?;
+    let workload = plan::workload(&request, &sources, &kept, &ctx.settings.cluster_domain);
+    if let Some(conflict) = name_conflict(&workload, &live, &request.owner.uid) {
+        return Err(conflict.into());
+    }
+    // Writes.
+    let standing = Box::pin(writer.serve(workload, live)).await?;
+    // A look at what became of it.
+    let rollout = Rollout::of(&standing.deployment);
+    let trouble = trouble(ctx, &request, &rollout, &standing).await?;
+    let verification = match request.access {
+        Access::Http { .. } if rollout.complete && rollout.available > 0 => {
+            Some(verified(ctx, &request, &sources, &kept, &standing).await)
+        }
+        Access::Http { .. } | Access::Stdio => None,
+    };
+    Ok(Finding::Serving(Box::new(Serving { request, verdicts, rollout, trouble, verification })))
+}
+
+async fn trouble(
+    ctx: &Context,
+    request: &Request,
+    rollout: &Rollout,
+    standing: &Standing,
+) -> Result<Option<Trouble>, Error> {
+    if rollout.is_settled() {
+        return Ok(None);
+    }
+    let pods = gather::pods(&ctx.operator.client, &request.names).await?;
+    Ok(diagnose(&standing.deployment, &pods).or_else(|| rollout.trouble.clone()))
+}
+
+/// The last handshake if it still stands, else a new one.
+async fn verified(
+    ctx: &Context,
+    request: &Request,
+    sources: &[Source],
+    kept: &plan::Kept,
+    standing: &Standing,
+) -> Verification {
+    let (uid, subject) = (request.owner.uid.as_str(), Subject::from(&standing.deployment));
+    let last = ctx.verifications.last(uid).filter(|last| last.subject == subject);
+    if let Some(last) = last.clone().filter(|last| last.remaining(&subject, Instant::now()).is_some()) {
+        return last;
+    }
+    let target = plan::target::target(request, sources, kept, standing.service.as_ref());
+    let result = handshake(&target).await;
+    let interval = ctx.settings.verify_interval;
+    let stands_for = jittered(match last {
+        _ if result.is_ok() => interval,
+        Some(Verification { result: Err(_), stands_for, .. }) => (stands_for * 2).min(interval),
+        _ => RETRY_HANDSHAKE.min(interval),
+    });
+    let verification = Verification { subject, at: Instant::now(), result, stands_for };
+    ctx.verifications.remember(uid, verification.clone());
+    verification
+}
+
+/// Writes the status if it changed, and publishes an Event if the instance went from one state to another.
+async fn report(ctx: &Context, instance: &DBHubInstance, finding: &Finding) -> Result<(), Error> {
+    let (status, change) = status(instance, finding, jiff::Timestamp::now());
+    let api: Api<DBHubInstance> =
+        Api::namespaced(ctx.operator.client.clone(), instance.metadata.namespace.as_deref().unwrap_or_default());
+    let _ = apply_status(&api, OPERATOR, &instance.name_any(), &status, instance.status.as_ref()).await?;
+    if change == Change::Transition {
+        let (type_, reason, message) = crate::status::event(&status);
+        let regarding = kube::Resource::object_ref(instance, &());
+        ctx.operator.events.publish(&regarding, type_, &reason, "Reconcile", &message).await;
+    }
+    Ok(())
+}
+
+fn next_look(finding: &Finding, interval: Duration) -> Duration {
+    let Finding::Serving(serving) = finding else { return interval };
+    match (&serving.trouble, &serving.verification) {
+        (Some(_), _) => IN_TROUBLE,
+        (None, _) if !serving.rollout.is_settled() => STARTING,
+        (None, Some(last)) => last.remaining(&last.subject, Instant::now()).unwrap_or(RETRY_HANDSHAKE),
+        (None, None) => interval,
+    }
+}
