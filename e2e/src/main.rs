@@ -1,0 +1,227 @@
+//! The harness's command line: the throw-away cluster, its images and its tools. `cargo xtask` calls it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use e2e::cache::Cache;
+use e2e::cluster::{self, Cluster, forward, init, keeper, layout::Layout};
+use e2e::images::ImageFile;
+use e2e::install::install;
+use e2e::progress::Progress;
+use e2e::testing::{Harness, Target};
+use e2e::tools::GoModule;
+use e2e::{images, tools};
+
+#[derive(Parser)]
+#[command(about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Starts, ends or describes the throw-away cluster
+    Cluster {
+        /// The folder of the cluster's files, by default in the user's cache
+        #[arg(long, global = true, env = "E2E_STATE", value_name = "DIR")]
+        state: Option<PathBuf>,
+        #[command(subcommand)]
+        action: Action,
+    },
+    /// Builds every image, and copies the archives into a folder if one is given
+    Images {
+        /// Where to write the archives
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Installs the chart with this workspace's images, or upgrades it
+    Install(Place),
+    /// Starts a cluster unless one is given, installs the chart and shows the operators at work
+    Demo(Place),
+    /// Prints the path of a Go program of the harness, built now if it is missing
+    Tool {
+        /// Which one
+        name: Tool,
+    },
+    /// Started by `cluster up`: keeps a cluster until its end
+    #[command(hide = true)]
+    ClusterKeep { state: PathBuf },
+    /// Started by `cluster-keep`: PID 1 of a cluster
+    #[command(hide = true)]
+    ClusterInit { state: PathBuf },
+    /// Started by `cluster-init`: the API server's socket
+    #[command(hide = true)]
+    ClusterSocket { socket: PathBuf, port: u16 },
+}
+
+/// Where the operators are installed.
+#[derive(clap::Args)]
+struct Place {
+    /// The folder of the throw-away cluster's files
+    #[arg(long, env = "E2E_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Install on this context of your kubeconfig instead
+    #[arg(long, env = "E2E_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// With --context: how an image archive gets onto its nodes, such as 'kind load image-archive {}'
+    #[arg(long, value_name = "COMMAND", requires = "context")]
+    load_images: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Starts the cluster, or finds it running, and loads images that changed
+    Up {
+        /// Leave out this workspace's own images, which takes no compilation
+        #[arg(long)]
+        without_operators: bool,
+    },
+    /// Ends the cluster and removes everything of it
+    Down,
+    /// Says what runs
+    Status,
+    /// Prints yes or no
+    IsRunning,
+    /// Prints shell lines that set KUBECONFIG and PATH: eval "$(cargo xtask cluster env)"
+    Env,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Tool {
+    Helm,
+    Kubectl,
+    Kubeconform,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        // PID 1 waits for every process of its tree and must not share that with a runtime.
+        Task::ClusterInit { state } => init::run(state),
+        task => run_async(task),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_async(task: Task) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(task))
+}
+
+async fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Cluster { state, action } => run_cluster(state, action).await,
+        Task::Images { output } => run_images(output).await,
+        Task::Install(place) => install_at(place).await.map(drop),
+        Task::Demo(place) => run_demo(place).await,
+        Task::Tool { name } => print_tool(name).await,
+        Task::ClusterKeep { state } => keeper::keep(&Layout::new(state)?).await,
+        Task::ClusterSocket { socket, port } => forward::socket_to_port(&socket, port).await,
+        Task::ClusterInit { state } => init::run(state),
+    }
+}
+
+async fn run_cluster(state: Option<PathBuf>, action: Action) -> Result<()> {
+    let (cache, cluster) = cluster_of(state)?;
+    let progress = Progress::new();
+    match action {
+        Action::Up { without_operators } => up(&cache, &cluster, !without_operators, progress).await.map(drop),
+        Action::Down => cluster.down(progress),
+        Action::IsRunning => {
+            println!("{}", if cluster.running().is_some() { "yes" } else { "no" });
+            Ok(())
+        }
+        Action::Status => {
+            println!("{}", cluster.status().await);
+            Ok(())
+        }
+        Action::Env => {
+            println!("{}", cluster.environment()?);
+            Ok(())
+        }
+    }
+}
+
+/// Starts the cluster, and gives the images that it has.
+async fn up(cache: &Cache, cluster: &Cluster, with_operators: bool, progress: Progress) -> Result<Vec<ImageFile>> {
+    cluster::check_machine()?;
+    tools::ensure_packages(cache, progress).await?;
+    let programs = tools::ensure(cache, progress).await?;
+    let mut all = images::ensure_foreign(cache, progress).await?;
+    if with_operators {
+        all.extend(images::ensure_own(cache, progress).await?);
+    }
+    cluster.up(&programs, &all, progress).await?;
+    println!("{}", cluster.status().await);
+    Ok(all)
+}
+
+async fn run_demo(place: Place) -> Result<()> {
+    let progress = Progress::new();
+    let harness = if place.context.is_some() {
+        install_at(place).await?
+    } else {
+        let (cache, cluster) = cluster_of(place.state)?;
+        let images = up(&cache, &cluster, true, progress).await?;
+        let harness = Harness::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await?;
+        install(&harness, &images, progress).await?;
+        harness
+    };
+    e2e::demo::run(&harness, progress).await
+}
+
+async fn install_at(place: Place) -> Result<Harness> {
+    let (cache, cluster) = cluster_of(place.state)?;
+    let progress = Progress::new();
+    let own = images::ensure_own(&cache, progress).await?;
+    let harness = if let Some(name) = &place.context {
+        let all = [images::ensure_foreign(&cache, progress).await?, own.clone()].concat();
+        images::load_by_command(&all, place.load_images.as_deref(), progress).await?;
+        Harness::connect_to(&Target::context(name), None).await?
+    } else {
+        cluster.running().context("no cluster runs; start one with `cargo xtask cluster up`")?;
+        cluster.load_images(&own, progress).await?;
+        Harness::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await?
+    };
+    install(&harness, &own, progress).await?;
+    Ok(harness)
+}
+
+fn cluster_of(state: Option<PathBuf>) -> Result<(Cache, Cluster)> {
+    let cache = Cache::of_user()?;
+    let cluster = Cluster::new(&cache, state)?;
+    Ok((cache, cluster))
+}
+
+async fn print_tool(name: Tool) -> Result<()> {
+    let (cache, progress) = (Cache::of_user()?, Progress::new());
+    let (module, program) = match name {
+        Tool::Helm => (GoModule::Helm, "helm"),
+        Tool::Kubectl => (GoModule::Kubernetes, "kubectl"),
+        Tool::Kubeconform => (GoModule::Kubeconform, "kubeconform"),
+    };
+    println!("{}", tools::ensure_module(module, &cache, progress).await?.join(program).display());
+    Ok(())
+}
+
+async fn run_images(output: Option<PathBuf>) -> Result<()> {
+    let (cache, progress) = (Cache::of_user()?, Progress::new());
+    tools::ensure_packages(&cache, progress).await?;
+    let mut all = images::ensure_foreign(&cache, progress).await?;
+    all.extend(images::ensure_own(&cache, progress).await?);
+    let files = match output {
+        Some(folder) => images::export(&all, &folder)?,
+        None => all.into_iter().map(|image| image.file).collect(),
+    };
+    for file in files {
+        println!("{}", file.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! PostgreSQL: its configuration and its start. Its superuser comes over the socket, whose folder is closed to others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::{Daemon, as_account, run_once};
+use crate::cluster::layout::Layout;
+use crate::cluster::pki;
+
+/// The system account that the server runs as, and its superuser's name.
+pub const ACCOUNT: &str = "postgres";
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+const FOLDER: &str = "/run/servers/postgres";
+
+pub(super) fn write_config(layout: &Layout, folder: &Path) -> Result<()> {
+    let settings = layout.render(include_str!("../../files/servers/postgresql.conf"), &[]);
+    pki::write(&folder.join("postgresql.conf"), &settings)?;
+    pki::write(&folder.join("pg_hba.conf"), &layout.render(include_str!("../../files/servers/pg_hba.conf"), &[]))
+}
+
+pub(super) fn daemon(layout: &Layout) -> Result<Daemon> {
+    let data = format!("{FOLDER}/data");
+    if !layout.path("servers/postgres/data").exists() {
+        let initdb = format!("{PROGRAMS}/initdb");
+        let arguments = [&initdb, "-D", &data, "-U", ACCOUNT, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
+        run_once(layout, "postgres", &as_account(ACCOUNT, &arguments))?;
+    }
+    let program = format!("{PROGRAMS}/postgres");
+    let settings = format!("config_file={FOLDER}/postgresql.conf");
+    Ok(Daemon { name: "postgres", command: as_account(ACCOUNT, &[&program, "-D", &data, "-c", &settings]) })
+}
+
+/// Connects as superuser and leaves a task behind that carries the connection's traffic and ends with the client.
+pub(super) async fn connect(mut config: Config, database: &str) -> Result<Client> {
+    config.user(ACCOUNT).dbname(database);
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, config.connect(NoTls)).await;
+    let connected = connecting.context("PostgreSQL does not answer")?;
+    let (client, connection) = connected.context("cannot connect to PostgreSQL as superuser")?;
+    tokio::spawn(connection);
+    Ok(client)
+}

@@ -1,0 +1,68 @@
+//! Installs what the harness needs and the machine lacks: Debian packages, Go programs built from pinned modules, and
+//! the npm packages of DBHub. A second run finds everything and does nothing.
+
+mod debian;
+mod go;
+mod npm;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Cache;
+use crate::progress::Progress;
+
+pub use go::GoModule;
+
+/// The programs and folders that [`ensure`] made sure of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tools {
+    /// Folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl.
+    pub kubernetes: PathBuf,
+    /// The etcd program.
+    pub etcd: PathBuf,
+    /// The coredns program.
+    pub coredns: PathBuf,
+    /// The helm program.
+    pub helm: PathBuf,
+}
+
+impl Tools {
+    /// A program of the Kubernetes module.
+    #[must_use]
+    pub fn kubernetes(&self, program: &str) -> PathBuf {
+        self.kubernetes.join(program)
+    }
+
+    /// The kubectl program.
+    #[must_use]
+    pub fn kubectl(&self) -> PathBuf {
+        self.kubernetes("kubectl")
+    }
+}
+
+/// Makes sure of the Debian packages that the throw-away cluster and the image builds need.
+pub async fn ensure_packages(cache: &Cache, progress: Progress) -> Result<()> {
+    debian::ensure(cache, progress).await
+}
+
+/// Makes sure of the Go programs, building those that are missing.
+pub async fn ensure(cache: &Cache, progress: Progress) -> Result<Tools> {
+    Ok(Tools {
+        kubernetes: go::ensure(GoModule::Kubernetes, cache, progress).await?,
+        etcd: go::ensure(GoModule::Etcd, cache, progress).await?.join("etcd"),
+        coredns: go::ensure(GoModule::CoreDns, cache, progress).await?.join("coredns"),
+        helm: go::ensure(GoModule::Helm, cache, progress).await?.join("helm"),
+    })
+}
+
+/// Makes sure of one Go module's programs and gives their folder.
+pub async fn ensure_module(module: GoModule, cache: &Cache, progress: Progress) -> Result<PathBuf> {
+    go::ensure(module, cache, progress).await
+}
+
+/// Makes sure of DBHub and its Node.js and gives the folder that holds `node_modules`.
+pub async fn ensure_dbhub(cache: &Cache, progress: Progress) -> Result<PathBuf> {
+    npm::ensure(cache, progress).await
+}
