@@ -212,7 +212,7 @@ async fn an_unknown_cluster_is_waited_for() -> Result<()> {
     let canary = bed.canary();
     let mut admin = admin_secret(&cluster, &cluster, &canary);
     bed.home().apply(&admin).await?;
-    let message = stuck(&bed, "app", "ServerLoginFailed").await?;
+    let message = stuck(&bed, "app", "AdminLoginFailed").await?;
     assert!(message.contains(&cluster), "{message}");
     admin["stringData"]["MYSQL_ADMIN_PASSWORD"] = json!(bed.concierge_password()?);
     bed.home().apply(&admin).await?;
@@ -272,7 +272,7 @@ async fn another_namespace_must_consent() -> Result<()> {
     let target = bed.other_namespace("target").await?;
     let spec = json!({"clusterRef": "cluster1-haproxy", "dbName": name, "appNamespace": target.name()});
     bed.apply(&app_database("app", &spec, &json!({"secretName": "creds"}))).await?;
-    stuck(&bed, "app", "NamespaceNotAllowed").await?;
+    stuck(&bed, "app", "NamespaceNotShared").await?;
     ensure!(target.get::<Secret>("creds").await.is_err(), "a Secret was written without consent");
     let consent = format!("db.stillwaters.io/allowed-namespaces={}", bed.name());
     bed.kubectl(&["annotate", "namespace", target.name(), &consent]).await?;
