@@ -14,6 +14,7 @@ pub(super) async fn assert_none(harness: &Harness, namespaces: &[String], passwo
         let label = format!("app.kubernetes.io/name={operator}");
         let log =
             harness.kubectl.run(&["logs", "-n", HOME, "-l", &label, "--tail=-1", "--max-log-requests=10"]).await?;
+        ensure!(log.contains("starting"), "the log of {operator} cannot be read: {log}");
         assert_absent(&format!("the log of {operator}"), &log, passwords)?;
     }
     for namespace in namespaces {
