@@ -42,10 +42,11 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new authority with a key of its own.
+    /// A new authority with a key of its own. Its subject differs from that of anything it issues: OpenSSL, and so
+    /// Node, takes a certificate whose issuer is its subject for self-signed.
     pub fn new(name: &str) -> Result<Self> {
         let key = KeyPair::generate().context("cannot make a key")?;
-        let mut params = params(name, None, &[])?;
+        let mut params = params(&format!("{name} CA"), None, &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).context("cannot sign a certificate")?;

@@ -67,7 +67,7 @@ impl Passwords {
 /// Writes certificates, passwords and configuration of both servers.
 pub fn write(layout: &Layout) -> Result<()> {
     let passwords = Passwords::generate();
-    let authority = Authority::new("e2e-servers-ca")?;
+    let authority = Authority::new("e2e-servers")?;
     let ca = authority.certificate();
     for (folder, account) in FOLDERS.iter().zip([mariadb::ACCOUNT, postgres::ACCOUNT]) {
         let folder = layout.path(folder);
