@@ -19,7 +19,7 @@ use crate::command;
 use crate::progress::Progress;
 use crate::tools;
 
-pub use operators::{CLIENT_IMAGE, OPERATORS};
+pub use operators::{CLIENT_IMAGE, OPERATORS, program};
 
 const LOAD_DEADLINE: Duration = Duration::from_mins(10);
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
 use super::{ImageFile, Recipe};
@@ -44,6 +44,13 @@ async fn cargo(arguments: &[&str], cache: &Cache) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(workspace_root()).args(arguments);
     command::run(&mut cargo, &cache.log("cargo")?, COMPILE_DEADLINE).await
+}
+
+/// A program of this workspace as the images have it. Fails where it was not compiled yet; nothing is compiled here.
+pub async fn program(name: &str) -> Result<PathBuf> {
+    let path = target_folder().await?.join("release").join(name);
+    ensure!(path.is_file(), "{} is missing; `cargo xtask images` compiles it", path.display());
+    Ok(path)
 }
 
 async fn target_folder() -> Result<PathBuf> {

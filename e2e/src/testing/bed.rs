@@ -113,6 +113,14 @@ impl Area {
         &self.harness
     }
 
+    /// The namespace as somebody else sees it: kubectl acts as this person, the client stays the administrator's.
+    #[must_use]
+    pub fn acting_as(&self, person: &str, groups: &[&str]) -> Self {
+        let mut area = self.clone();
+        area.harness.kubectl = area.harness.kubectl.acting_as(person, groups);
+        area
+    }
+
     /// The namespace's objects of one kind.
     #[must_use]
     pub fn api<K: Kind>(&self) -> Api<K> {
@@ -153,7 +161,7 @@ impl Area {
         let api = self.api::<K>();
         if api.get_opt(name).await?.is_some() {
             api.delete(name, &DeleteParams::default()).await?;
-            wait_until_gone(&api, name, SETTLES).await?;
+            self.wait_until_gone::<K>(name).await?;
         }
         Ok(())
     }
@@ -162,6 +170,11 @@ impl Area {
     pub async fn wait_for<K: Kind>(&self, name: &str, what: &str, is_it: impl Fn(&K) -> bool) -> Result<K> {
         let condition = |object: Option<&K>| object.is_some_and(&is_it);
         wait_for(&self.api(), name, what, condition.and(exists()), SETTLES).await
+    }
+
+    /// Waits until an object is gone, whoever deletes it.
+    pub async fn wait_until_gone<K: Kind>(&self, name: &str) -> Result<()> {
+        wait_until_gone(&self.api::<K>(), name, SETTLES).await
     }
 
     /// Waits for an Event with this reason about the object of that name.

@@ -3,12 +3,17 @@
 //!
 //! The cluster is the running throw-away one, or the kubeconfig context named by `E2E_CONTEXT`.
 
+pub mod agent;
+pub mod bare_api;
 pub mod bed;
 mod client_pod;
 mod forward;
+pub mod http;
+mod kubeconfig;
 mod leaks;
 pub mod manifests;
 mod namespace;
+pub mod process;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 pub use client_pod::ClientPod;
@@ -116,6 +122,15 @@ impl Cli {
         command
     }
 
+    /// The same program, acting as another person. Takes the right to impersonate, which an administrator has.
+    #[must_use]
+    pub fn acting_as(&self, person: &str, groups: &[&str]) -> Self {
+        let mut cli = self.clone();
+        cli.global.push(format!("--as={person}"));
+        cli.global.extend(groups.iter().map(|group| format!("--as-group={group}")));
+        cli
+    }
+
     /// `kubectl apply` of a manifest's text. Without a namespace the objects name their own.
     pub async fn apply(&self, namespace: Option<&str>, manifest: &str) -> Result<String> {
         let file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
@@ -181,6 +196,11 @@ impl Harness {
     /// Forwards a free loopback port to `target`, such as `service/x` or `pod/x`.
     pub async fn forward(&self, namespace: &str, target: &str, port: u16) -> Result<Forward> {
         Forward::start(&self.kubectl, namespace, target, port).await
+    }
+
+    /// A kubeconfig of the cluster alone, for a program that acts as `person`, or as the administrator.
+    pub async fn kubeconfig(&self, person: Option<&str>) -> Result<NamedTempFile> {
+        kubeconfig::write(&self.kubectl, person).await
     }
 
     /// Starts a pod to send requests from. With `secret`, that Secret's keys are files in `/secret`.
