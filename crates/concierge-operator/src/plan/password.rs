@@ -1,4 +1,4 @@
-//! Passwords of applications: 32 characters that need no quoting in SQL, URLs or shells, about 192 bits.
+//! Passwords of applications: 32 characters that need no quoting in SQL, URLs or shells, about 191 bits.
 
 use std::fmt;
 
@@ -24,6 +24,8 @@ impl Password {
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut bytes = [0_u8; LENGTH];
         SysRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
+        // A letter in front, so that no command line takes the password for an option.
+        bytes[0] &= 31;
         let text: String = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect();
         Ok(Self(SecretString::from(text)))
     }
@@ -64,6 +66,12 @@ mod tests {
         let (one, two) = (Password::generate().unwrap(), Password::generate().unwrap());
         assert!(Password::parse(one.expose().as_bytes()).is_some());
         assert_ne!(one.expose(), two.expose());
+    }
+
+    #[test]
+    fn a_new_password_begins_with_a_letter() {
+        let first = || Password::generate().unwrap().expose().chars().next();
+        assert!((0..500).all(|_| first().is_some_and(|first| first.is_ascii_alphabetic())));
     }
 
     #[test]
