@@ -1,17 +1,23 @@
-//! Turns a target into what its server answers: logs in, asks for the version, counts the login's connections, says
-//! goodbye. Writes nothing anywhere, and ends within connectionTimeout + queryTimeout.
+//! Turns a target into what its server answers: logs in, asks for the version, counts the login's connections, reads
+//! what the login may do, says goodbye. Writes nothing anywhere, and ends within connectionTimeout + queryTimeout.
 
 mod mysql;
 mod postgres;
+mod rights;
 
 use std::time::Duration;
 
 use api_types::ConnectionPool;
+use secrecy::ExposeSecret as _;
 use sql_client::{Engine, Flavor, ServerVersion, Session, SqlError, connect};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{LoginProblem, Problem};
 use crate::validate::Target;
+
+#[cfg(test)]
+pub use rights::{Excess, Level};
+pub use rights::{Gap, Rights};
 
 /// What a server that let us in said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +26,8 @@ pub struct Reached {
     pub version: String,
     /// The login's connections beside our own; `None` when the server did not tell.
     pub pool: Option<ConnectionPool>,
+    /// What the login may do.
+    pub rights: Rights,
     /// What resolving, connecting, TLS and login took together.
     pub login: Duration,
     /// What the query after it took.
@@ -42,8 +50,25 @@ pub async fn probe(target: &Target) -> Result<Reached, Problem> {
     // The database has proved that it works; what follows may fail without making that untrue.
     let counted = timeout_at(deadline, own_connections(options.engine, &mut *session)).await;
     let pool = counted.ok().and_then(Result::ok).flatten();
+    let read = timeout_at(deadline, rights_of_login(options.engine, version.flavor, &mut *session)).await;
+    let rights = read.ok().and_then(Result::ok).unwrap_or(Rights::Unknown(Gap::NotRead));
     session.close().await;
-    Ok(Reached { version: product(&version), pool, login, query })
+    let rights = rights.without(options.credentials.password.expose_secret());
+    Ok(Reached { version: product(&version), pool, rights, login, query })
+}
+
+async fn rights_of_login(engine: Engine, flavor: Flavor, session: &mut dyn Session) -> Result<Rights, SqlError> {
+    if engine == Engine::Postgres {
+        return Ok(postgres::rights(&session.query(&postgres::list_rights()).await?));
+    }
+    let grants = session.query(&mysql::list_grants()).await?;
+    let found = mysql::rights(&grants, false);
+    let Some(statement) = mysql::list_grants_of_roles(flavor, &grants) else { return Ok(found) };
+    // What the first answer showed stays true when the second is refused.
+    Ok(match session.query(&statement).await {
+        Ok(grants) => mysql::rights(&grants, true),
+        Err(_) => found,
+    })
 }
 
 async fn own_connections(engine: Engine, session: &mut dyn Session) -> Result<Option<ConnectionPool>, SqlError> {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use api_types::{Database, DatabasePhase, DatabaseSpec, DatabaseStatus, READY};
+use api_types::{Database, DatabasePhase, DatabaseSpec, DatabaseStatus, Privileges, READY};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use operator_runtime::conditions::{self, Change, ConditionStatus};
 
 use crate::error::{Problem, Reason, Recheck};
-use crate::probe::Reached;
+use crate::probe::{Gap, Reached, Rights};
+
+/// The condition that says whether the login can do no more than read.
+pub const LEAST_PRIVILEGE: &str = "LeastPrivilege";
 
 /// What a look at the database gave.
 pub type Outcome = Result<Reached, Problem>;
@@ -82,17 +85,39 @@ pub fn judge(database: &Database, past: &Past, outcome: &Outcome, threshold: u32
     };
     let change = conditions::set(&mut conditions, ready, now);
     let reached = outcome.as_ref().ok();
+    let rights = reached.map(|reached| &reached.rights);
+    // Ready tells what an Event is due for: who narrows a login looks at the condition.
+    let _ = conditions::set(&mut conditions, least_privilege(rights, generation, &describe(rights)), now);
     let status = DatabaseStatus {
         phase: Some(finding.phase),
         last_checked: last_checked(past, outcome, generation, now),
         message: Some(finding.message),
         connection_pool: reached.and_then(|reached| reached.pool),
-        privileges: None,
+        privileges: Some(rights.map_or(Privileges::Unknown, Rights::privileges)),
         server_version: reached.map(|reached| reached.version.clone()),
         observed_generation: generation,
         conditions,
     };
     Verdict { status, failures: finding.failures, change, reason: finding.reason, recheck: finding.recheck }
+}
+
+fn least_privilege<'a>(
+    rights: Option<&Rights>,
+    observed_generation: Option<i64>,
+    message: &'a str,
+) -> conditions::Finding<'a> {
+    let (status, reason) = match rights {
+        None => (ConditionStatus::Unknown, "NotConnected"),
+        Some(Rights::ReadOnly) => (ConditionStatus::True, "ReadOnly"),
+        Some(Rights::Excess(_)) => (ConditionStatus::False, "MoreThanReading"),
+        Some(Rights::Unknown(Gap::NotRead)) => (ConditionStatus::Unknown, "NotRead"),
+        Some(Rights::Unknown(Gap::Role(_))) => (ConditionStatus::Unknown, "RoleNotResolved"),
+    };
+    conditions::Finding { type_: LEAST_PRIVILEGE, status, reason, message, observed_generation }
+}
+
+fn describe(rights: Option<&Rights>) -> String {
+    rights.map_or_else(|| "what the login may do is read once it is let in".to_owned(), Rights::to_string)
 }
 
 fn of_success(spec: &DatabaseSpec, reached: &Reached) -> Finding {

@@ -1,4 +1,5 @@
 use insta::assert_yaml_snapshot;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use proptest::prelude::*;
 use sql_client::{ConnectClass, SqlClass};
 
@@ -12,6 +13,7 @@ fn reached(login: u64, query: u64) -> Reached {
     Reached {
         version: "PostgreSQL 15.18".to_owned(),
         pool: Some(api_types::ConnectionPool { active: 1, idle: 4 }),
+        rights: Rights::ReadOnly,
         login: Duration::from_secs(login),
         query: Duration::from_secs(query),
     }
@@ -52,6 +54,7 @@ fn a_first_success() {
     connectionPool:
       active: 1
       idle: 4
+    privileges: ReadOnly
     serverVersion: PostgreSQL 15.18
     observedGeneration: 1
     conditions:
@@ -61,6 +64,12 @@ fn a_first_success() {
         reason: Connected
         status: "True"
         type: Ready
+      - lastTransitionTime: "2027-01-15T08:00:00Z"
+        message: no right to write was found
+        observedGeneration: 1
+        reason: ReadOnly
+        status: "True"
+        type: LeastPrivilege
     "#);
 }
 
@@ -71,6 +80,7 @@ fn a_missing_secret_says_nothing_about_when_the_server_was_asked() {
     assert_yaml_snapshot!(verdict.status, @r#"
     phase: Failed
     message: "Secret creds not found in namespace acme: create it or correct spec.credentialsRef"
+    privileges: Unknown
     observedGeneration: 1
     conditions:
       - lastTransitionTime: "2027-01-15T08:00:00Z"
@@ -79,6 +89,12 @@ fn a_missing_secret_says_nothing_about_when_the_server_was_asked() {
         reason: SecretNotFound
         status: "False"
         type: Ready
+      - lastTransitionTime: "2027-01-15T08:00:00Z"
+        message: what the login may do is read once it is let in
+        observedGeneration: 1
+        reason: NotConnected
+        status: Unknown
+        type: LeastPrivilege
     "#);
 }
 
@@ -90,6 +106,7 @@ fn one_timeout_after_a_success_is_flapping() {
     phase: Degraded
     lastChecked: "2027-01-15T08:01:00Z"
     message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout; it worked before, 1 more of these in a row and it counts as Failed"
+    privileges: Unknown
     observedGeneration: 1
     conditions:
       - lastTransitionTime: "2027-01-15T08:01:00Z"
@@ -98,6 +115,12 @@ fn one_timeout_after_a_success_is_flapping() {
         reason: Flapping
         status: Unknown
         type: Ready
+      - lastTransitionTime: "2027-01-15T08:01:00Z"
+        message: what the login may do is read once it is let in
+        observedGeneration: 1
+        reason: NotConnected
+        status: Unknown
+        type: LeastPrivilege
     "#);
 }
 
@@ -110,6 +133,7 @@ fn the_second_timeout_in_a_row_is_a_failure() {
     phase: Failed
     lastChecked: "2027-01-15T08:02:00Z"
     message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout"
+    privileges: Unknown
     observedGeneration: 1
     conditions:
       - lastTransitionTime: "2027-01-15T08:02:00Z"
@@ -118,6 +142,12 @@ fn the_second_timeout_in_a_row_is_a_failure() {
         reason: Timeout
         status: "False"
         type: Ready
+      - lastTransitionTime: "2027-01-15T08:01:00Z"
+        message: what the login may do is read once it is let in
+        observedGeneration: 1
+        reason: NotConnected
+        status: Unknown
+        type: LeastPrivilege
     "#);
 }
 
@@ -132,6 +162,7 @@ fn a_slow_login_is_degraded_but_ready() {
     connectionPool:
       active: 1
       idle: 4
+    privileges: ReadOnly
     serverVersion: PostgreSQL 15.18
     observedGeneration: 1
     conditions:
@@ -141,6 +172,30 @@ fn a_slow_login_is_degraded_but_ready() {
         reason: Slow
         status: "True"
         type: Ready
+      - lastTransitionTime: "2027-01-15T08:00:00Z"
+        message: no right to write was found
+        observedGeneration: 1
+        reason: ReadOnly
+        status: "True"
+        type: LeastPrivilege
+    "#);
+}
+
+#[test]
+fn least_privilege_says_what_is_too_much_and_touches_nothing_else() {
+    use crate::probe::{Excess, Level};
+    let excess = Excess { level: Level::Write, right: "INSERT on table \"a.b\"".to_owned(), remedy: "revoke it" };
+    let found = [Rights::ReadOnly, Rights::Excess(excess), Rights::Unknown(Gap::NotRead)].map(|rights| {
+        let status = last([Ok(Reached { rights, ..reached(1, 1) })]).status;
+        let condition = conditions::get(&status.conditions, LEAST_PRIVILEGE).unwrap();
+        assert_eq!(status.phase, Some(DatabasePhase::Connected));
+        let Condition { status: held, reason, message, .. } = condition;
+        format!("{:?}: {held}, {reason}, {message}", status.privileges.unwrap())
+    });
+    assert_yaml_snapshot!(found, @r#"
+    - "ReadOnly: True, ReadOnly, no right to write was found"
+    - "ReadWrite: False, MoreThanReading, the login can write, by INSERT on table \"a.b\": revoke it"
+    - "Unknown: Unknown, NotRead, the server did not tell what the login may do"
     "#);
 }
 

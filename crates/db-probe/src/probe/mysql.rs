@@ -1,6 +1,11 @@
-//! What a probe asks of MySQL and MariaDB.
+//! What a probe asks of MySQL and MariaDB, and how it weighs the answer. `SHOW GRANTS` is the one place where an
+//! ordinary login sees everything it holds: information_schema leaves out routines and roles.
 
-use sql_client::Statement;
+use std::collections::BTreeSet;
+
+use sql_client::{Flavor, Row, Statement};
+
+use super::rights::{Excess, Gap, Level, Rights, shown};
 
 /// Counts the login's connections that run a statement and those that do not, without our own. A login without the
 /// PROCESS right sees its own connections alone, which are the ones that count.
@@ -12,3 +17,190 @@ pub fn own_connections() -> Statement {
          WHERE p.user = SUBSTRING_INDEX(USER(), '@', 1) AND p.id <> CONNECTION_ID()",
     )
 }
+
+/// Lists the grants of the login and of the roles it has taken on; in MariaDB also of the roles below those, and of
+/// PUBLIC. MariaDB tells the password's hash along with it, which nothing here keeps.
+pub fn list_grants() -> Statement {
+    Statement::new("reading what the login may do", "SHOW GRANTS")
+}
+
+/// Lists the grants again as if every role were taken on, for MySQL, which alone can say so. `None` when no role is
+/// left to look at.
+pub fn list_grants_of_roles(flavor: Flavor, rows: &[Row]) -> Option<Statement> {
+    // The names are taken over as the server has quoted them; a text that is no list of quoted names is not.
+    let roles: Vec<_> = grants(rows).filter_map(|grant| grant.roles).collect();
+    if flavor == Flavor::MariaDb || roles.is_empty() {
+        return None;
+    }
+    let text = format!("SHOW GRANTS FOR CURRENT_USER() USING {}", roles.join(", "));
+    Some(Statement::new("reading what the login's roles may do", text))
+}
+
+/// Weighs the rows of [`list_grants`]. `with_roles` says that they are those of [`list_grants_of_roles`], which hold
+/// the roles' own.
+pub fn rights(rows: &[Row], with_roles: bool) -> Rights {
+    if !rows.iter().filter_map(|row| row.text(0)).any(|line| line.starts_with("GRANT ")) {
+        return Rights::Unknown(Gap::NotRead);
+    }
+    let found = Rights::worst(rows.iter().filter_map(|row| row.text(0)).map(weigh));
+    if with_roles {
+        return found;
+    }
+    // MariaDB lists at least USAGE for each role that counts now.
+    let listed: BTreeSet<_> = grants(rows).filter(|grant| grant.roles.is_none()).map(|grant| grant.grantee).collect();
+    let unseen = grants(rows).filter_map(|grant| grant.roles).filter(|role| !listed.contains(role));
+    Rights::worst(std::iter::once(found).chain(unseen.map(|role| Rights::Unknown(Gap::Role(unquoted(role))))))
+}
+
+/// One line that starts with GRANT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grant<'a> {
+    /// Roles as they are written, when it grants those.
+    roles: Option<&'a str>,
+    /// Privileges and the object they are on, when it grants those.
+    privileges: Option<(&'a str, &'a str)>,
+    grantee: &'a str,
+    /// What follows the grantee.
+    options: &'a str,
+}
+
+fn grants(rows: &[Row]) -> impl Iterator<Item = Grant<'_>> {
+    rows.iter().filter_map(|row| Grant::parse(row.text(0)?))
+}
+
+impl<'a> Grant<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (what, rest) = split_word(line.strip_prefix("GRANT ")?, " TO ")?;
+        let (grantee, options) = split_word(rest, " ").unwrap_or((rest, ""));
+        let privileges = split_word(what, " ON ");
+        let is_list_of_names = || split_list(what).all(is_name);
+        match privileges {
+            Some(_) => Some(Self { roles: None, privileges, grantee, options }),
+            None if is_list_of_names() => Some(Self { roles: Some(what), privileges, grantee, options }),
+            None => None,
+        }
+    }
+}
+
+/// Splits at the first `word` that is outside quotes and brackets.
+fn split_word<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (mut quote, mut depth) = (None, 0_u32);
+    for (index, character) in text.char_indices() {
+        match quote {
+            Some(open) if character == open => quote = None,
+            Some(_) => {}
+            None if depth == 0 && text[index..].starts_with(word) => {
+                return Some((&text[..index], &text[index + word.len()..]));
+            }
+            None => match character {
+                '`' | '\'' | '"' => quote = Some(character),
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            },
+        }
+    }
+    None
+}
+
+fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (item, more) = split_word(text, ",").map_or((text, None), |(item, more)| (item, Some(more)));
+        rest = more;
+        Some(item.trim())
+    })
+}
+
+/// Whether a text is one quoted name, or two with an @ between.
+fn is_name(text: &str) -> bool {
+    let (name, host) = split_word(text, "@").map_or((text, None), |(name, host)| (name, Some(host)));
+    is_quoted(name) && host.is_none_or(is_quoted)
+}
+
+/// Backticks alone: no sql_mode makes them anything but the quotes of a name.
+fn is_quoted(text: &str) -> bool {
+    let inner = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    inner.is_some_and(|inner| !inner.replace("``", "").contains('`'))
+}
+
+fn unquoted(name: &str) -> String {
+    name.replace('`', "")
+}
+
+fn weigh(line: &str) -> Rights {
+    // A partial revoke or a default role takes nothing away that has to be known, and gives nothing.
+    if !line.starts_with("GRANT ") {
+        return Rights::ReadOnly;
+    }
+    let Some(grant) = Grant::parse(line) else { return Rights::Unknown(Gap::NotRead) };
+    let options = if grant.options.contains("WITH ") { grant.options } else { "" };
+    let Some((privileges, object)) = grant.privileges else {
+        let hands_on = options.contains("ADMIN OPTION");
+        return if hands_on { excess(Level::Admin, "the ADMIN OPTION of a role".to_owned()) } else { Rights::ReadOnly };
+    };
+    let hands_on = options.contains("GRANT OPTION").then(|| excess(Level::Admin, on("GRANT OPTION", object, &grant)));
+    let each = split_list(privileges).map(|privilege| {
+        let privilege = privilege.split(" (").next().unwrap_or_default();
+        match level(privilege, object == "*.*") {
+            None => Rights::ReadOnly,
+            Some(level) => excess(level, on(privilege, object, &grant)),
+        }
+    });
+    Rights::worst(each.chain(hands_on))
+}
+
+/// How bad a privilege is; `None` when it is no more than reading. EXECUTE is not counted, since routines are not
+/// looked into, nor are temporary tables, which end with the session. Whatever is not known is taken for an
+/// administrator's: that is what new privileges are.
+fn level(privilege: &str, on_everything: bool) -> Option<Level> {
+    match privilege {
+        "USAGE"
+        | "SELECT"
+        | "SHOW VIEW"
+        | "SHOW DATABASES"
+        | "SHOW_ROUTINE"
+        | "SHOW CREATE ROUTINE"
+        | "EXECUTE"
+        | "CREATE TEMPORARY TABLES" => None,
+        "INSERT"
+        | "UPDATE"
+        | "DELETE"
+        | "CREATE"
+        | "DROP"
+        | "REFERENCES"
+        | "INDEX"
+        | "ALTER"
+        | "LOCK TABLES"
+        | "CREATE VIEW"
+        | "CREATE ROUTINE"
+        | "ALTER ROUTINE"
+        | "EVENT"
+        | "TRIGGER"
+        | "DELETE HISTORY"
+        | "DELETE VERSIONING ROWS" => Some(Level::Write),
+        "ALL PRIVILEGES" if !on_everything => Some(Level::Write),
+        _ => Some(Level::Admin),
+    }
+}
+
+fn on(privilege: &str, object: &str, grant: &Grant<'_>) -> String {
+    let keyword = |c: char| c.is_ascii_uppercase() || c == '_' || c == ' ';
+    let privilege = if privilege.len() <= 40 && privilege.chars().all(keyword) { privilege } else { "a right" };
+    // The login's own name has a host, and is a value of the Secret. A role's name may be told.
+    let through = match grant.grantee {
+        "PUBLIC" => ", which PUBLIC has".to_owned(),
+        login if login.contains('@') => String::new(),
+        role => format!(", through role {}", shown(&unquoted(role))),
+    };
+    format!("{privilege} on {}{through}", shown(&unquoted(object)))
+}
+
+fn excess(level: Level, right: String) -> Rights {
+    Rights::Excess(Excess { level, right, remedy: "revoke it, and grant SELECT alone" })
+}
+
+#[cfg(test)]
+#[path = "mysql_tests.rs"]
+mod tests;
