@@ -9,16 +9,18 @@ use api_types::{CaKind, Database, names};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::PartialObjectMeta;
-use kube::runtime::controller::Controller;
+use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::store::WriterDropped;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use operator_runtime::controller::drive;
 use operator_runtime::events::EventSink;
 use operator_runtime::metrics::SharedRegistry;
-use operator_runtime::{OperatorContext, stores};
+use operator_runtime::{ApiError, OperatorContext, stores};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::gather::prune;
@@ -27,6 +29,7 @@ use crate::metrics::ProbeMetrics;
 use crate::reconcile::reconcile;
 use crate::settings::Settings;
 use crate::trust::PlatformTrust;
+use crate::turns::Turns;
 
 /// What every look at a Database shares.
 pub struct Context {
@@ -68,6 +71,9 @@ impl Context {
 
 /// Watches and reconciles until the runtime says stop.
 pub async fn run(runtime: OperatorContext, settings: Settings) {
+    let turns = Arc::new(Turns::new(runtime.concurrency.into(), settings.concurrency_per_host));
+    // Those waiting for a turn must not count, so the controller itself holds nothing back.
+    let runtime = OperatorContext { concurrency: 0, ..runtime };
     let ctx = Arc::new(Context::new(runtime.client.clone(), runtime.events.clone(), &runtime.registry, settings));
     let (store, events) = stores::reflect(Api::all(ctx.client.clone()), stores::watch_config(), prune);
     let indexed = Arc::clone(&ctx);
@@ -78,13 +84,34 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         .predicate_filter(predicates::generation.combine(request), PredicateConfig::default());
     let (secrets_listed, secrets) = concerned::<Secret>(&ctx, CaKind::Secret);
     let (config_maps_listed, config_maps) = concerned::<ConfigMap>(&ctx, CaKind::ConfigMap);
-    let controller = Controller::for_stream(databases, store).reconcile_on(secrets).reconcile_on(config_maps);
+    let controller = Controller::for_stream(databases, store.clone()).reconcile_on(secrets).reconcile_on(config_maps);
     let synced = async move {
         secrets_listed.await;
         config_maps_listed.await;
         Ok::<(), WriterDropped>(())
     };
-    drive(&runtime, controller, synced, move |database| reconcile(Arc::clone(&ctx), database)).await;
+    let looks = Looks { ctx, turns, store, shutdown: runtime.shutdown.clone() };
+    drive(&runtime, controller, synced, move |database| looks.clone().look(database)).await;
+}
+
+/// What a look needs to wait for its turn.
+#[derive(Clone)]
+struct Looks {
+    ctx: Arc<Context>,
+    turns: Arc<Turns>,
+    store: Store<Database>,
+    shutdown: CancellationToken,
+}
+
+impl Looks {
+    /// Waits for a turn, then looks at the Database as it is by then. A stop ends the waiting.
+    async fn look(self, database: Arc<Database>) -> Result<Action, ApiError> {
+        let turn = self.shutdown.run_until_cancelled(self.turns.take(database.spec.host.as_deref())).await;
+        match (turn, self.store.get(&ObjectRef::from_obj(&database))) {
+            (Some(_turn), Some(current)) => reconcile(self.ctx, current).await,
+            _ => Ok(Action::await_change()),
+        }
+    }
 }
 
 /// The value of the annotation that asks for a look.

@@ -14,6 +14,7 @@ mod references;
 mod settings;
 mod status;
 mod trust;
+mod turns;
 mod validate;
 
 use std::time::Duration;
@@ -35,8 +36,9 @@ struct Cli {
     flags: Flags,
 }
 
-/// A probe has the deadline of its spec, two hours at most; this one only ends what that one should have.
-const RECONCILE_TIMEOUT: Duration = Duration::from_mins(121);
+/// A probe has the deadline of its spec, two hours at most; this one only ends what that one should have. Waiting for
+/// the host's turn counts too, hours of it where hundreds of Databases are on a host that never answers.
+const RECONCILE_TIMEOUT: Duration = Duration::from_hours(24);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -28,6 +28,10 @@ pub struct Flags {
     #[arg(long, env = "FAILURE_THRESHOLD", default_value_t = 2, value_parser = value_parser!(u32).range(1..=100))]
     failure_threshold: u32,
 
+    /// Probes at the same time at one host, beside the bound of --concurrency on all
+    #[arg(long, env = "CONCURRENCY_PER_HOST", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1000))]
+    concurrency_per_host: u16,
+
     /// Networks that are never contacted, as a comma separated list of CIDRs
     #[arg(long, env = "DENIED_CIDRS", default_value = "127.0.0.0/8,::1/128,169.254.0.0/16,fe80::/10")]
     denied_cidrs: String,
@@ -50,6 +54,8 @@ pub struct Settings {
     pub healthy: Duration,
     /// Transient failures in a row that make a working Database Failed.
     pub failure_threshold: u32,
+    /// Probes at the same time at one host.
+    pub concurrency_per_host: usize,
     /// Networks that are never contacted.
     pub denied: DeniedAddresses,
     /// The platform's CAs.
@@ -80,6 +86,7 @@ impl TryFrom<Flags> for Settings {
             failed: Duration::from_secs(flags.failed_interval),
             healthy: Duration::from_secs(flags.healthy_interval),
             failure_threshold: flags.failure_threshold,
+            concurrency_per_host: flags.concurrency_per_host.into(),
             denied: DeniedAddresses::parse(written.chain(api_server))?,
             trust_bundle: flags.trust_bundle,
         })
@@ -109,6 +116,7 @@ mod tests {
         let intervals =
             [Recheck::MissingSecret, Recheck::Failed, Recheck::Healthy].map(|r| settings.interval(r).as_secs());
         assert_eq!((intervals, settings.failure_threshold), ([30, 60, 300], 2));
+        assert_eq!(settings.concurrency_per_host, 4);
         for denied in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1"] {
             assert!(settings.denied.denies(denied.parse().unwrap()), "{denied}");
         }
@@ -125,7 +133,12 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for arguments in [["--healthy-interval", "0"], ["--failure-threshold", "0"], ["--failed-interval", "1.5"]] {
+        for arguments in [
+            ["--healthy-interval", "0"],
+            ["--failure-threshold", "0"],
+            ["--concurrency-per-host", "0"],
+            ["--failed-interval", "1.5"],
+        ] {
             assert!(Cli::try_parse_from(["db-probe", arguments[0], arguments[1]]).is_err(), "{arguments:?}");
         }
         let cli = Cli::try_parse_from(["db-probe", "--denied-cidrs", "10.0.0.0/99"]).unwrap();
