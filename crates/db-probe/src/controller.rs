@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::gather::prune;
+use crate::gauges;
 use crate::index::{DatabaseRef, Index};
 use crate::metrics::ProbeMetrics;
 use crate::reconcile::reconcile;
@@ -76,6 +77,7 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
     let runtime = OperatorContext { concurrency: 0, ..runtime };
     let ctx = Arc::new(Context::new(runtime.client.clone(), runtime.events.clone(), &runtime.registry, settings));
     let (store, events) = stores::reflect(Api::all(ctx.client.clone()), stores::watch_config(), prune);
+    gauges::register(&runtime.registry, store.clone(), Arc::clone(&ctx));
     let indexed = Arc::clone(&ctx);
     let databases = events
         .inspect_ok(move |event| indexed.index().database_event(event))

@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api_types::{CaKind, Database, DatabaseStatus};
+use api_types::{CaKind, Database, DatabaseStatus, READY};
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
+use operator_runtime::conditions;
 
 use crate::references::{Reference, References};
 use crate::status::Past;
@@ -41,6 +43,8 @@ struct Last {
     failures: u32,
     /// The status that was written, until the watch has shown it.
     unseen: Option<DatabaseStatus>,
+    /// When it was last seen to work. A status does not tell once it has failed.
+    success: Option<Timestamp>,
 }
 
 /// The revision of an object that a Database was last looked at with.
@@ -123,15 +127,26 @@ impl Index {
     /// Notes how a look at the Database ended: failures in a row, and the Database as stored if a status was written.
     pub fn looked(&mut self, database: &Database, failures: u32, written: Option<Database>) {
         if let Some(entry) = self.databases.get_mut(&ObjectRef::from_obj(database)) {
-            let before = entry.last.take().and_then(|last| last.unseen);
+            let (before, success) = entry.last.take().map_or((None, None), |last| (last.unseen, last.success));
+            let statuses = [written.as_ref().unwrap_or(database), database].map(|found| found.status.as_ref());
+            let success = statuses.into_iter().flatten().filter_map(success_of).max().max(success);
             // The watch may have shown it before the write returned.
             let unseen = match written {
                 Some(written) if written.resource_version() == entry.version => None,
                 Some(written) => written.status,
                 None => before,
             };
-            entry.last = Some(Last { failures, unseen });
+            entry.last = Some(Last { failures, unseen, success });
         }
+    }
+
+    /// The second at which the Database was last seen to work; `None` when that is not known.
+    #[must_use]
+    pub fn last_success(&self, database: &Database) -> Option<i64> {
+        let entry = self.databases.get(&ObjectRef::from_obj(database)).filter(|entry| entry.uid == database.uid());
+        let noted = entry.and_then(|entry| entry.last.as_ref()?.success);
+        let told = database.status.as_ref().and_then(success_of);
+        noted.max(told).map(Timestamp::as_second)
     }
 
     fn put(&mut self, database: &Database) {
@@ -183,6 +198,12 @@ impl Last {
     fn shown(self, status: Option<&DatabaseStatus>) -> Self {
         Self { unseen: self.unseen.filter(|unseen| Some(unseen) != status), ..self }
     }
+}
+
+/// When a status says that its Database worked.
+fn success_of(status: &DatabaseStatus) -> Option<Timestamp> {
+    let works = conditions::get(&status.conditions, READY).is_some_and(|ready| ready.status == "True");
+    status.last_checked.as_ref().filter(|_| works).map(|checked| checked.0)
 }
 
 fn reference(kind: CaKind, meta: &ObjectMeta) -> Reference {

@@ -201,3 +201,37 @@ fn a_database_made_again_under_its_name_starts_over() {
     index.database_event(&Event::Apply(again.clone()));
     assert_eq!(index.past(&again), None);
 }
+
+#[test]
+fn the_last_success_outlives_the_status_that_told_it() {
+    use crate::fixtures::at;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    let with = |ready: &str, second| {
+        let mut database = named("orders", "creds");
+        let ready = Condition {
+            type_: READY.to_owned(),
+            status: ready.to_owned(),
+            reason: String::new(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(at(0)),
+        };
+        let status =
+            DatabaseStatus { conditions: vec![ready], last_checked: Some(at(second).into()), ..Default::default() };
+        database.status = Some(status);
+        database
+    };
+    let second = |second| Some(at(second).as_second());
+    let (new, up, down) = (named("orders", "creds"), with("True", 10), with("False", 20));
+    let mut index = index_of(std::slice::from_ref(&new));
+    assert_eq!(index.last_success(&new), None);
+    assert_eq!(index.last_success(&up), second(10), "as the status tells after a restart");
+    assert_eq!(index.last_success(&down), None, "a failed look is no success");
+    index.looked(&up, 1, Some(down.clone()));
+    index.database_event(&Event::Apply(down.clone()));
+    assert_eq!(index.last_success(&down), second(10));
+    index.looked(&down, 2, None);
+    assert_eq!(index.last_success(&down), second(10));
+    index.looked(&down, 0, Some(with("True", 30)));
+    assert_eq!(index.last_success(&down), second(30));
+}

@@ -6,6 +6,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod gather;
+mod gauges;
 mod index;
 mod metrics;
 mod probe;
