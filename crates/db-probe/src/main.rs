@@ -1,6 +1,7 @@
 //! db-probe: is each `Database` reachable with its credentials, and what may they do?
 
 mod apply;
+mod check;
 mod controller;
 mod error;
 #[cfg(test)]
@@ -18,23 +19,32 @@ mod trust;
 mod turns;
 mod validate;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use api_types::Database;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use kube::core::ApiResource;
 use operator_runtime::{Operator, RuntimeArgs};
 
+use crate::check::Check;
 use crate::settings::{Flags, Settings};
 
 /// Probes every Database and reports in its status
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     runtime: RuntimeArgs,
     #[command(flatten)]
     flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Check),
 }
 
 /// A probe has the deadline of its spec, two hours at most; this one only ends what that one should have. Waiting for
@@ -42,9 +52,16 @@ struct Cli {
 const RECONCILE_TIMEOUT: Duration = Duration::from_hours(24);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    let settings = Settings::try_from(cli.flags)?;
+    match cli.command {
+        Some(Command::Check(check)) => check.run().await,
+        None => operate(cli.runtime, cli.flags).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+async fn operate(runtime: RuntimeArgs, flags: Flags) -> anyhow::Result<()> {
+    let settings = Settings::try_from(flags)?;
     let operator = Operator {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
@@ -56,5 +73,5 @@ async fn main() -> anyhow::Result<()> {
         controller::run(runtime, settings).await;
         Ok(())
     };
-    Ok(operator_runtime::run(operator, cli.runtime, act).await?)
+    Ok(operator_runtime::run(operator, runtime, act).await?)
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use api_types::ConnectionPool;
 use secrecy::ExposeSecret as _;
-use sql_client::{Engine, Flavor, ServerVersion, Session, SqlError, connect};
+use sql_client::{ConnectError, ConnectOptions, Engine, Flavor, ServerVersion, Session, SqlError, connect};
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{LoginProblem, Problem};
+use crate::error::{LoginProblem, Problem, Reason};
 use crate::validate::Target;
 
 #[cfg(test)]
@@ -34,18 +34,48 @@ pub struct Reached {
     pub query: Duration,
 }
 
-/// Logs in and runs the trivial query.
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreached {
+    /// The server could not be reached, or did not let the login in.
+    #[error(transparent)]
+    Login(#[from] ConnectError),
+    /// The query after it failed.
+    #[error(transparent)]
+    Query(#[from] SqlError),
+}
+
+impl Unreached {
+    /// The reason in one word.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Login(error) => Reason::from(error.class()),
+            Self::Query(error) => Reason::from(error.class()),
+        }
+    }
+}
+
+/// [`ask`], with a problem in the words of a Database's spec.
 pub async fn probe(target: &Target) -> Result<Reached, Problem> {
-    let options = &target.options;
+    let unreached = match ask(&target.options).await {
+        Ok(reached) => return Ok(reached),
+        Err(unreached) => unreached,
+    };
+    Err(match unreached {
+        Unreached::Login(error) => LoginProblem::login(&target.attempt, error.class(), error.code()),
+        Unreached::Query(error) => LoginProblem::query(&target.attempt, error.class(), error.code()),
+    }
+    .into())
+}
+
+/// Logs in, runs the trivial query and reads what the login holds and may do.
+pub async fn ask(options: &ConnectOptions) -> Result<Reached, Unreached> {
     let start = Instant::now();
     let deadline = start + options.connect_timeout + options.query_timeout;
-    let mut session =
-        connect(options).await.map_err(|error| LoginProblem::login(&target.attempt, error.class(), error.code()))?;
+    let mut session = connect(options).await?;
     let login = start.elapsed();
-    let version = session
-        .server_version()
-        .await
-        .map_err(|error| LoginProblem::query(&target.attempt, error.class(), error.code()))?;
+    let version = session.server_version().await?;
     let query = start.elapsed().saturating_sub(login);
     // The database has proved that it works; what follows may fail without making that untrue.
     let counted = timeout_at(deadline, own_connections(options.engine, &mut *session)).await;

@@ -63,7 +63,13 @@ impl LoginProblem {
     /// The reason to publish.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        match self.class {
+        self.class.into()
+    }
+}
+
+impl From<ConnectClass> for Reason {
+    fn from(class: ConnectClass) -> Self {
+        match class {
             ConnectClass::HostNotFound => Reason::HostNotFound,
             ConnectClass::HostNotAllowed => Reason::HostNotAllowed,
             ConnectClass::ConnectionRefused | ConnectClass::ConnectionReset => Reason::ConnectionRefused,
@@ -77,6 +83,12 @@ impl LoginProblem {
             ConnectClass::ServerNotReady => Reason::ServerNotReady,
             ConnectClass::Protocol => Reason::ProtocolError,
         }
+    }
+}
+
+impl From<SqlClass> for Reason {
+    fn from(class: SqlClass) -> Self {
+        class_of_query(class).into()
     }
 }
 
