@@ -190,6 +190,27 @@ async fn a_healthy_database_is_left_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_metrics_tell_of_each_database() -> Result<()> {
+    let mut bed = Bed::new("db-metrics").await?;
+    let login = bed.postgres_login().await?;
+    bed.apply(&secret("creds", &login)).await?;
+    bed.apply(&of_postgres(&login, &json!({}))).await?;
+    connected(&bed).await?;
+    bed.apply(&of_postgres(&login, &json!({"database": "no_such_database"}))).await?;
+    failed(&bed, "DatabaseNotFound").await?;
+    let labels = ["--selector=app.kubernetes.io/name=db-probe", "--output=jsonpath={.items[0].metadata.name}"];
+    let pod = bed.home().kubectl(&["get", "pods", labels[0], labels[1]]).await?;
+    let path = format!("/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics", bed.home().name(), pod.trim());
+    let metrics = bed.kubectl(&["get", "--raw", &path]).await?;
+    let of_this = format!("{{namespace=\"{}\",name=\"db\"}} ", bed.name());
+    let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(&format!("{name}{of_this}")));
+    assert_eq!(value("db_probe_database_up"), Some("0"));
+    // It worked before its spec was changed.
+    assert!(value("db_probe_database_last_success_timestamp_seconds").is_some(), "{metrics}");
+    bed.finish().await
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_at_admission() -> Result<()> {
     let bed = Bed::new("db-admission").await?;
     let creds = json!({"name": "creds"});
