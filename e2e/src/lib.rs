@@ -4,6 +4,7 @@
 //! everything inside one tree of namespaces that dies with its init, [`servers`] reaches the databases in it, and
 //! [`testing`] is what a test imports. Nothing here is linked into an operator.
 
+pub mod bench;
 pub mod cache;
 pub mod cluster;
 pub mod command;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use e2e::bench::{self, Part};
 use e2e::cache::Cache;
 use e2e::cluster::{self, Cluster, forward, init, keeper, layout::Layout};
 use e2e::images::ImageFile;
@@ -41,6 +42,14 @@ enum Task {
     Install(Place),
     /// Starts a cluster unless one is given, installs the chart and shows the operators at work
     Demo(Place),
+    /// Measures the operators beside a script that does the same work, on a throw-away cluster
+    Bench {
+        /// The folder of the throw-away cluster's files
+        #[arg(long, env = "E2E_STATE", value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// What to measure [default: all]
+        parts: Vec<Part>,
+    },
     /// Prints the path of a Go program of the harness, built now if it is missing
     Tool {
         /// Which one
@@ -52,6 +61,9 @@ enum Task {
     /// Started by `cluster-keep`: PID 1 of a cluster
     #[command(hide = true)]
     ClusterInit { state: PathBuf },
+    /// Started by `bench`, inside the node: measures
+    #[command(hide = true)]
+    BenchInside { state: PathBuf, parts: Vec<Part> },
     /// Started by `cluster-init`: the API server's socket
     #[command(hide = true)]
     ClusterSocket { socket: PathBuf, port: u16 },
@@ -121,9 +133,11 @@ async fn run(task: Task) -> Result<()> {
         Task::Images { output } => run_images(output).await,
         Task::Install(place) => install_at(place).await.map(drop),
         Task::Demo(place) => run_demo(place).await,
+        Task::Bench { state, parts } => run_bench(state, &parts).await,
         Task::Tool { name } => print_tool(name).await,
         Task::ClusterKeep { state } => keeper::keep(&Layout::new(state)?).await,
         Task::ClusterSocket { socket, port } => forward::socket_to_port(&socket, port).await,
+        Task::BenchInside { state, parts } => bench::run_inside(&Layout::new(state)?, &parts).await,
         Task::ClusterInit { state } => init::run(state),
     }
 }
@@ -168,13 +182,24 @@ async fn run_demo(place: Place) -> Result<()> {
     let harness = if place.context.is_some() {
         install_at(place).await?
     } else {
-        let (cache, cluster) = cluster_of(place.state)?;
-        let images = up(&cache, &cluster, true, progress).await?;
-        let harness = Harness::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await?;
-        install(&harness, &images, progress).await?;
-        harness
+        up_and_install(&cluster_of(place.state)?, progress).await?.0
     };
     e2e::demo::run(&harness, progress).await
+}
+
+async fn run_bench(state: Option<PathBuf>, parts: &[Part]) -> Result<()> {
+    let place = cluster_of(state)?;
+    let (_, images) = up_and_install(&place, Progress::new()).await?;
+    bench::run(&place.1, &images, parts).await
+}
+
+/// Starts the cluster with the operators installed, and gives the images that it has.
+async fn up_and_install((cache, cluster): &(Cache, Cluster), progress: Progress) -> Result<(Harness, Vec<ImageFile>)> {
+    let images = up(cache, cluster, true, progress).await?;
+    let target = Target::cluster(cluster, &cluster.tools()?);
+    let harness = Harness::connect_to(&target, Some(cluster.clone())).await?;
+    install(&harness, &images, progress).await?;
+    Ok((harness, images))
 }
 
 async fn install_at(place: Place) -> Result<Harness> {

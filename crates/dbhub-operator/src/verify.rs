@@ -17,9 +17,15 @@ use serde_json::{Value, json};
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(5);
-/// Right after a rollout the way through the Service may still lead to a pod that ends.
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between tries. Right after a rollout the way through the Service may still lead nowhere, mostly for a moment only, or
+/// to a pod that ends.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(300),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+];
 /// A list of tools for some thousand databases stays below.
 const MOST_BYTES: usize = 8 << 20;
 
@@ -87,15 +93,19 @@ impl HandshakeError {
 
 /// Shakes hands, with a few tries; gives the last try's error.
 pub async fn handshake(target: &Target) -> Result<(), HandshakeError> {
-    let mut tries = 1;
-    loop {
-        let result = deadline(TRY, once(target)).await.unwrap_or(Err(HandshakeError::Timeout));
-        if result.is_ok() || tries == TRIES {
-            return result;
+    let mut result = one_try(target).await;
+    for pause in PAUSES {
+        if result.is_ok() {
+            break;
         }
-        tries += 1;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        result = one_try(target).await;
     }
+    result
+}
+
+async fn one_try(target: &Target) -> Result<(), HandshakeError> {
+    deadline(TRY, once(target)).await.unwrap_or(Err(HandshakeError::Timeout))
 }
 
 async fn once(target: &Target) -> Result<(), HandshakeError> {

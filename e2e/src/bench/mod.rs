@@ -1,0 +1,118 @@
+//! Measures the operators beside a script, a bare login and a bare pod that do the same work, in one run, and prints
+//! one table. It reports and judges nothing: no time fails it.
+//!
+//! The measuring part runs inside the node, so that it reaches API server, servers and processes as pods do.
+
+mod app_databases;
+mod databases;
+mod inside;
+mod instances;
+mod operators;
+mod place;
+mod processes;
+mod recipe;
+mod requests;
+mod script;
+mod table;
+mod watched;
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use self::processes::megabytes;
+use self::table::{Figure, Measured, Sample, Unit};
+use crate::cluster::Cluster;
+use crate::command;
+use crate::images::{ImageFile, OPERATORS};
+
+pub use inside::run as run_inside;
+
+const DEADLINE: Duration = Duration::from_mins(15);
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// apply -> Ready, one by one and a hundred at once
+    AppDatabases,
+    /// apply -> Connected, on PostgreSQL and MySQL
+    Databases,
+    /// apply -> Running
+    Instances,
+    /// Memory, sizes and start of the operators
+    Operators,
+}
+
+impl Part {
+    fn title(self) -> &'static str {
+        match self {
+            Self::AppDatabases => "measure AppDatabases",
+            Self::Databases => "measure Databases",
+            Self::Instances => "measure DBHubInstances",
+            Self::Operators => "measure the operators",
+        }
+    }
+
+    /// As on the command line.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Measures on a cluster that has the operators installed from these images, and prints the table. No parts: all.
+pub async fn run(cluster: &Cluster, images: &[ImageFile], parts: &[Part]) -> Result<()> {
+    ensure!(!cfg!(debug_assertions), "an unoptimised script would flatter the operators: run `cargo xtask bench`");
+    let parts = if parts.is_empty() { Part::value_variants() } else { parts };
+    let mut measured = measure_inside(cluster, parts).await?;
+    let load = inside::load()?;
+    measured.push(Measured { load: [load, load], figures: image_sizes(images)? });
+    println!("{}", table::markdown(&measured));
+    Ok(())
+}
+
+async fn measure_inside(cluster: &Cluster, parts: &[Part]) -> Result<Vec<Measured>> {
+    // A copy, so that cargo may replace the original meanwhile.
+    let program = cluster.layout().path("bench");
+    fs::copy("/proc/self/exe", &program).context("cannot copy this program into the cluster's folder")?;
+    // Names resolve as in a pod; the mount is the measuring process's alone.
+    let script = "mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
+    let mut inside = cluster.command("unshare")?;
+    inside
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(cluster.layout().path("resolv.conf"))
+        .arg(&program)
+        .arg("bench-inside")
+        .arg(cluster.layout().state())
+        .args(parts.iter().map(|part| part.word()));
+    let output = run_open(&mut inside).await?;
+    serde_json::from_str(&output).context("the measuring process printed no figures")
+}
+
+/// Runs a command whose standard error the person sees, and gives its standard output.
+async fn run_open(program: &mut Command) -> Result<String> {
+    let name = command::describe(program);
+    let running = program.stdin(Stdio::null()).stderr(Stdio::inherit()).stdout(Stdio::piped()).kill_on_drop(true);
+    let ending = running.spawn().with_context(|| format!("cannot start `{name}`"))?.wait_with_output();
+    let Ok(output) = tokio::time::timeout(DEADLINE, ending).await else {
+        bail!("measuring did not end within {} s", DEADLINE.as_secs());
+    };
+    let output = output?;
+    ensure!(output.status.success(), "measuring ended with {}", output.status);
+    String::from_utf8(output.stdout).context("figures that are no text")
+}
+
+/// The archives hold their layers uncompressed.
+fn image_sizes(images: &[ImageFile]) -> Result<Vec<Figure>> {
+    let size = |name: &str| -> Result<Sample> {
+        let image = images.iter().find(|image| image.name == name).with_context(|| format!("no image {name}"))?;
+        Ok(Sample::one(megabytes(fs::metadata(&image.file)?.len())))
+    };
+    let row = |operator: &&str| {
+        Ok(Figure::new(format!("{operator}: image"), Unit::Megabytes, size(operator)?).beside("base", size("base")?))
+    };
+    OPERATORS.iter().map(row).collect()
+}
