@@ -19,7 +19,7 @@ use super::watched::Watched;
 use crate::testing::bed::Login;
 use crate::testing::{manifests, wait_for};
 
-const ROUNDS: u32 = 10;
+const ROUNDS: u32 = 20;
 const MODEL: &str = "model";
 const DEADLINE: Duration = Duration::from_mins(1);
 const PORT: &str = "18081";
