@@ -19,18 +19,7 @@ struct Transcript<'a> {
 }
 
 impl Transcript<'_> {
-    /// Sends one request with the token, and notes it with what `shown` makes of the answer.
-    async fn say(
-        &mut self,
-        request: &str,
-        arguments: &[&str],
-        answered: bool,
-        shown: fn(&Value) -> String,
-    ) -> Result<()> {
-        let token = ["mcp", "--url", URL, "--token-file", "/secret/token"];
-        self.note(request, &[&token[..], arguments].concat(), answered, shown).await
-    }
-
+    /// Runs the client with these arguments, and notes what `shown` makes of the answer.
     async fn note(
         &mut self,
         request: &str,
@@ -43,6 +32,7 @@ impl Transcript<'_> {
         ensure!(answer.success == answered, "{request} was not {wanted}: {} {}", answer.stdout, answer.stderr);
         let text = match serde_json::from_str(answer.stdout.trim()) {
             Ok(value) => shown(&value),
+            Err(_) if answer.stdout.trim().is_empty() => "done".to_owned(),
             Err(_) => answer.stdout.trim().to_owned(),
         };
         writeln!(self.text, "  > {request}\n    {text}").context("cannot note an answer")
@@ -55,12 +45,16 @@ pub(super) async fn with_dbhub(harness: &Harness) -> Result<String> {
     let call =
         |sql: &str| ["call".to_owned(), "execute_sql_analytics_prod".to_owned(), json!({"sql": sql}).to_string()];
     let (select, write) = (call(SELECT), call(WRITE));
-    transcript.say("initialize", &["initialize"], true, server).await?;
-    transcript.say("tools/list", &["list"], true, tools).await?;
-    transcript.say(SELECT, &select.each_ref().map(String::as_str), true, rows).await?;
-    transcript.say(WRITE, &write.each_ref().map(String::as_str), false, refusal).await?;
+    transcript.note("initialize", &with_token(&["initialize"]), true, server).await?;
+    transcript.note("tools/list", &with_token(&["list"]), true, tools).await?;
+    transcript.note(SELECT, &with_token(&select.each_ref().map(String::as_str)), true, rows).await?;
+    transcript.note(WRITE, &with_token(&write.each_ref().map(String::as_str)), false, refusal).await?;
     transcript.note("initialize, without a token", &["mcp", "--url", URL, "initialize"], false, refusal).await?;
     Ok(transcript.text)
+}
+
+fn with_token<'a>(request: &[&'a str]) -> Vec<&'a str> {
+    [&["mcp", "--url", URL, "--token-file", "/secret/token"], request].concat()
 }
 
 pub(super) async fn as_application(harness: &Harness) -> Result<String> {
