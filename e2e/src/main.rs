@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use e2e::bench::{self, Part};
 use e2e::cache::Cache;
@@ -196,8 +196,7 @@ async fn run_bench(state: Option<PathBuf>, parts: &[Part]) -> Result<()> {
 /// Starts the cluster with the operators installed, and gives the images that it has.
 async fn up_and_install((cache, cluster): &(Cache, Cluster), progress: Progress) -> Result<(Harness, Vec<ImageFile>)> {
     let images = up(cache, cluster, true, progress).await?;
-    let target = Target::cluster(cluster, &cluster.tools()?);
-    let harness = Harness::connect_to(&target, Some(cluster.clone())).await?;
+    let harness = Harness::of_cluster(cluster.clone()).await?;
     install(&harness, &images, progress).await?;
     Ok((harness, images))
 }
@@ -211,9 +210,9 @@ async fn install_at(place: Place) -> Result<Harness> {
         images::load_by_command(&all, place.load_images.as_deref(), progress).await?;
         Harness::connect_to(&Target::context(name), None).await?
     } else {
-        cluster.running().context("no cluster runs; start one with `cargo xtask cluster up`")?;
+        let harness = Harness::of_cluster(cluster.clone()).await?;
         cluster.load_images(&own, progress).await?;
-        Harness::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await?
+        harness
     };
     install(&harness, &own, progress).await?;
     Ok(harness)

@@ -162,7 +162,11 @@ impl Harness {
             return Self::connect_to(&Target::context(&name), None).await;
         }
         let state = std::env::var_os("E2E_STATE").map(PathBuf::from);
-        let cluster = Cluster::new(&Cache::of_user()?, state)?;
+        Self::of_cluster(Cluster::new(&Cache::of_user()?, state)?).await
+    }
+
+    /// Connects to a throw-away cluster, which must be running.
+    pub async fn of_cluster(cluster: Cluster) -> Result<Self> {
         cluster.running().context("no cluster runs; start one with `cargo xtask cluster up`")?;
         Self::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await
     }
