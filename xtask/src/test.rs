@@ -1,9 +1,11 @@
 //! `cargo xtask test`: checks, unit tests, generated files, the chart, then the end-to-end tests on a cluster. The same
 //! on a developer's machine and in CI.
 
-use anyhow::Result;
+use std::fs;
 
-use crate::steps::{E2E, open_step, output, step};
+use anyhow::{Context, Result};
+
+use crate::steps::{E2E, open_step, output, root, step};
 
 /// What to leave out, and where the end-to-end tests run.
 #[derive(clap::Args)]
@@ -51,11 +53,23 @@ fn chart() -> Result<()> {
     let helm = output("cargo", &[&E2E[..], &["tool", "helm"]].concat())?;
     let (helm, chart) = (helm.trim(), "charts/db-operators");
     step("helm lint", helm, &["lint", "--strict", chart])?;
-    step(
-        "helm template",
-        helm,
-        &["template", "db-operators", chart, "--namespace", "db-concierge", "--kube-version", "1.30"],
-    )
+    let render = ["template", "db-operators", chart, "--namespace", "db-concierge", "--kube-version", "1.30"];
+    for (name, file) in example_values(chart)? {
+        step(&format!("helm template with {name}"), helm, &[&render[..], &["--values", &file]].concat())?;
+    }
+    Ok(())
+}
+
+/// The value files of the chart's `ci` folder, the defaults among them: name and path.
+fn example_values(chart: &str) -> Result<Vec<(String, String)>> {
+    let folder = root().join(chart).join("ci");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let named = |entry: fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), entry.path().to_string_lossy().into_owned())
+    };
+    let mut files = entries.map(|entry| Ok(named(entry?))).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
 }
 
 /// A cluster that ran before stays; one that was started here is ended, whatever the tests said.
