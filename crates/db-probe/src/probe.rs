@@ -8,12 +8,16 @@ mod rights;
 use std::time::Duration;
 
 use api_types::ConnectionPool;
+use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
-use sql_client::{ConnectError, ConnectOptions, Engine, Flavor, ServerVersion, Session, SqlError, connect};
+use sql_client::{ConnectError, ConnectOptions, Engine, Flavor, Row, ServerVersion, SqlError, connect};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{LoginProblem, Problem, Reason};
 use crate::validate::Target;
+
+use mysql::Mysql;
+use postgres::Postgres;
 
 #[cfg(test)]
 pub use rights::{Excess, Level};
@@ -69,45 +73,51 @@ pub async fn probe(target: &Target) -> Result<Reached, Problem> {
     .into())
 }
 
+/// A database that let us in, as a probe sees it. Each engine has one, in a file of its own.
+#[async_trait]
+trait Opened: Send {
+    /// The trivial query: product and version.
+    async fn version(&mut self) -> Result<String, Unreached>;
+
+    /// The login's connections beside this one; `None` when the server does not tell.
+    async fn connections(&mut self) -> Result<Option<ConnectionPool>, Unreached>;
+
+    /// What the login may do.
+    async fn rights(&mut self) -> Result<Rights, Unreached>;
+
+    /// Says goodbye.
+    async fn close(self: Box<Self>);
+}
+
+async fn open(options: &ConnectOptions) -> Result<Box<dyn Opened>, Unreached> {
+    let session = connect(options).await?;
+    Ok(match options.engine {
+        Engine::Postgres => Box::new(Postgres(session)),
+        Engine::Mysql => Box::new(Mysql::new(session)),
+    })
+}
+
 /// Logs in, runs the trivial query and reads what the login holds and may do.
 pub async fn ask(options: &ConnectOptions) -> Result<Reached, Unreached> {
     let start = Instant::now();
     let deadline = start + options.connect_timeout + options.query_timeout;
-    let mut session = connect(options).await?;
+    let mut opened = open(options).await?;
     let login = start.elapsed();
-    let version = session.server_version().await?;
+    let version = opened.version().await?;
     let query = start.elapsed().saturating_sub(login);
     // The database has proved that it works; what follows may fail without making that untrue.
-    let counted = timeout_at(deadline, own_connections(options.engine, &mut *session)).await;
-    let pool = counted.ok().and_then(Result::ok).flatten();
-    let read = timeout_at(deadline, rights_of_login(options.engine, version.flavor, &mut *session)).await;
-    let rights = read.ok().and_then(Result::ok).unwrap_or(Rights::Unknown(Gap::NotRead));
-    session.close().await;
+    let pool = timeout_at(deadline, opened.connections()).await.ok().and_then(Result::ok).flatten();
+    let rights = timeout_at(deadline, opened.rights()).await.ok().and_then(Result::ok);
+    opened.close().await;
+    let rights = rights.unwrap_or(Rights::Unknown(Gap::NotRead));
     let rights = rights.without(options.credentials.password.expose_secret());
-    Ok(Reached { version: product(&version), pool, rights, login, query })
+    Ok(Reached { version, pool, rights, login, query })
 }
 
-async fn rights_of_login(engine: Engine, flavor: Flavor, session: &mut dyn Session) -> Result<Rights, SqlError> {
-    if engine == Engine::Postgres {
-        return Ok(postgres::rights(&session.query(&postgres::list_rights()).await?));
-    }
-    let grants = session.query(&mysql::list_grants()).await?;
-    let found = mysql::rights(&grants, false);
-    let Some(statement) = mysql::list_grants_of_roles(flavor, &grants) else { return Ok(found) };
-    // What the first answer showed stays true when the second is refused.
-    Ok(match session.query(&statement).await {
-        Ok(grants) => mysql::rights(&grants, true),
-        Err(_) => found,
-    })
-}
-
-async fn own_connections(engine: Engine, session: &mut dyn Session) -> Result<Option<ConnectionPool>, SqlError> {
-    let rows = match engine {
-        Engine::Postgres => session.query(&postgres::own_connections()).await?,
-        Engine::Mysql => session.query(&mysql::own_connections()).await?,
-    };
-    let count = |column| rows.first().and_then(|row| row.integer(column)).and_then(|count| i32::try_from(count).ok());
-    Ok(count(0).zip(count(1)).map(|(active, idle)| ConnectionPool { active, idle }))
+/// The count of active and of idle connections in the first row.
+fn pool(rows: &[Row]) -> Option<ConnectionPool> {
+    let count = |column| rows.first()?.integer(column).and_then(|count| i32::try_from(count).ok());
+    Some(ConnectionPool { active: count(0)?, idle: count(1)? })
 }
 
 fn product(version: &ServerVersion) -> String {

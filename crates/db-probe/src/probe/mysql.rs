@@ -3,13 +3,56 @@
 
 use std::collections::BTreeSet;
 
-use sql_client::{Flavor, Row, Statement};
+use api_types::ConnectionPool;
+use async_trait::async_trait;
+use sql_client::{Flavor, Row, Session, Statement};
 
 use super::rights::{Excess, Gap, Level, Rights, shown};
+use super::{Opened, Unreached, pool, product};
+
+/// A login on MySQL, MariaDB or Percona Server: what the server is counts, not what the Database calls it.
+pub struct Mysql {
+    session: Box<dyn Session>,
+    is_mariadb: bool,
+}
+
+impl Mysql {
+    /// A login that was not asked anything yet.
+    pub fn new(session: Box<dyn Session>) -> Self {
+        Self { session, is_mariadb: false }
+    }
+}
+
+#[async_trait]
+impl Opened for Mysql {
+    async fn version(&mut self) -> Result<String, Unreached> {
+        let version = self.session.server_version().await?;
+        self.is_mariadb = version.flavor == Flavor::MariaDb;
+        Ok(product(&version))
+    }
+
+    async fn connections(&mut self) -> Result<Option<ConnectionPool>, Unreached> {
+        Ok(pool(&self.session.query(&own_connections()).await?))
+    }
+
+    async fn rights(&mut self) -> Result<Rights, Unreached> {
+        let grants = self.session.query(&list_grants()).await?;
+        let found = rights(&grants, false);
+        // MariaDB has listed the roles' grants along with the login's own.
+        let more = if self.is_mariadb { None } else { list_grants_of_roles(&grants) };
+        let Some(statement) = more else { return Ok(found) };
+        // What the first answer showed stays true when the second is refused.
+        Ok(self.session.query(&statement).await.map_or(found, |grants| rights(&grants, true)))
+    }
+
+    async fn close(self: Box<Self>) {
+        self.session.close().await;
+    }
+}
 
 /// Counts the login's connections that run a statement and those that do not, without our own. A login without the
 /// PROCESS right sees its own connections alone, which are the ones that count.
-pub fn own_connections() -> Statement {
+fn own_connections() -> Statement {
     Statement::new(
         "counting the login's connections",
         "SELECT COALESCE(SUM(p.command <> 'Sleep'), 0), COALESCE(SUM(p.command = 'Sleep'), 0) \
@@ -20,16 +63,16 @@ pub fn own_connections() -> Statement {
 
 /// Lists the grants of the login and of the roles it has taken on; in MariaDB also of the roles below those, and of
 /// PUBLIC. MariaDB tells the password's hash along with it, which nothing here keeps.
-pub fn list_grants() -> Statement {
+fn list_grants() -> Statement {
     Statement::new("reading what the login may do", "SHOW GRANTS")
 }
 
 /// Lists the grants again as if every role were taken on, for MySQL, which alone can say so. `None` when no role is
 /// left to look at.
-pub fn list_grants_of_roles(flavor: Flavor, rows: &[Row]) -> Option<Statement> {
+fn list_grants_of_roles(rows: &[Row]) -> Option<Statement> {
     // The names are taken over as the server has quoted them; a text that is no list of quoted names is not.
     let roles: Vec<_> = grants(rows).filter_map(|grant| grant.roles).collect();
-    if flavor == Flavor::MariaDb || roles.is_empty() {
+    if roles.is_empty() {
         return None;
     }
     let text = format!("SHOW GRANTS FOR CURRENT_USER() USING {}", roles.join(", "));
@@ -38,7 +81,7 @@ pub fn list_grants_of_roles(flavor: Flavor, rows: &[Row]) -> Option<Statement> {
 
 /// Weighs the rows of [`list_grants`]. `with_roles` says that they are those of [`list_grants_of_roles`], which hold
 /// the roles' own.
-pub fn rights(rows: &[Row], with_roles: bool) -> Rights {
+fn rights(rows: &[Row], with_roles: bool) -> Rights {
     if !rows.iter().filter_map(|row| row.text(0)).any(|line| line.starts_with("GRANT ")) {
         return Rights::Unknown(Gap::NotRead);
     }

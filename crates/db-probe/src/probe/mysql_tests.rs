@@ -69,7 +69,6 @@ const MARIADB: [&str; 9] = [
 #[test]
 fn a_role_of_mariadb_counts_when_it_is_listed_and_is_unknown_when_it_is_not() {
     assert_eq!(privileges(&MARIADB), ReadOnly);
-    assert_eq!(list_grants_of_roles(Flavor::MariaDb, &rows(&MARIADB)).map(|_| ()), None);
     let with = |line| [&MARIADB[..], &[line]].concat();
     assert_eq!(privileges(&with("GRANT `r3` TO `ann`@`%`")), Unknown);
     assert_eq!(privileges(&with("GRANT UPDATE (`a`) ON `orders`.`x` TO `r2`")), ReadWrite);
@@ -80,11 +79,11 @@ fn a_role_of_mariadb_counts_when_it_is_listed_and_is_unknown_when_it_is_not() {
 #[test]
 fn the_roles_of_mysql_are_asked_for_by_name() {
     let lines = rows(&["GRANT SELECT ON `a`.* TO `ann`@`%`", "GRANT `r1`@`%`,`odd,``name`@`h` TO `ann`@`%`"]);
-    let asked = list_grants_of_roles(Flavor::Mysql, &lines).unwrap();
+    let asked = list_grants_of_roles(&lines).unwrap();
     assert_eq!(asked.expose_text(), "SHOW GRANTS FOR CURRENT_USER() USING `r1`@`%`,`odd,``name`@`h`");
     assert_eq!(rights(&lines, false).privileges(), Unknown, "until they are resolved");
     assert_eq!(rights(&lines, true).privileges(), ReadOnly);
-    assert!(list_grants_of_roles(Flavor::Mysql, &lines[..1]).is_none());
+    assert!(list_grants_of_roles(&lines[..1]).is_none());
 }
 
 #[test]
@@ -92,7 +91,7 @@ fn what_is_no_grant_is_neither_run_nor_taken_for_read_only() {
     for line in ["GRANT x; DROP DATABASE a TO `ann`@`%`", "GRANT `a``@`%` TO `b`", "GRANT 'x' TO `b`", "GRANT", ""] {
         let lines = rows(&[line]);
         assert_eq!(rights(&lines, false).privileges(), Unknown, "{line}");
-        assert!(list_grants_of_roles(Flavor::Mysql, &lines).is_none(), "{line}");
+        assert!(list_grants_of_roles(&lines).is_none(), "{line}");
     }
     assert_eq!(privileges(&[]), Unknown);
 }

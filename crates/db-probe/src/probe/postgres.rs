@@ -1,13 +1,38 @@
 //! What a probe asks of PostgreSQL, and how it weighs the answer. Names and operators are qualified: the database's
 //! owner may have planted others.
 
-use sql_client::{Row, Statement};
+use api_types::ConnectionPool;
+use async_trait::async_trait;
+use sql_client::{Row, Session, Statement};
 
 use super::rights::{Excess, Gap, Level, Rights, shown};
+use super::{Opened, Unreached, pool, product};
+
+/// A login on PostgreSQL.
+pub struct Postgres(pub Box<dyn Session>);
+
+#[async_trait]
+impl Opened for Postgres {
+    async fn version(&mut self) -> Result<String, Unreached> {
+        Ok(product(&self.0.server_version().await?))
+    }
+
+    async fn connections(&mut self) -> Result<Option<ConnectionPool>, Unreached> {
+        Ok(pool(&self.0.query(&own_connections()).await?))
+    }
+
+    async fn rights(&mut self) -> Result<Rights, Unreached> {
+        Ok(rights(&self.0.query(&list_rights()).await?))
+    }
+
+    async fn close(self: Box<Self>) {
+        self.0.close().await;
+    }
+}
 
 /// Counts the login's connections that run a statement and those that do not, without our own. Every role may see the
 /// state of its own connections.
-pub fn own_connections() -> Statement {
+fn own_connections() -> Statement {
     Statement::new(
         "counting the login's connections",
         "SELECT pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'active'), \
@@ -22,13 +47,13 @@ pub fn own_connections() -> Statement {
 ///
 /// A role counts when the login is a member of it directly or not, whether it inherits or has to SET ROLE. `pg_settings`
 /// is writable for everybody by design, and means SET. In the file, `==` stands for the qualified operator.
-pub fn list_rights() -> Statement {
+fn list_rights() -> Statement {
     let text = include_str!("postgres_rights.sql").replace(" == ", " OPERATOR(pg_catalog.=) ");
     Statement::new("reading what the login may do", text)
 }
 
 /// Weighs the rows of [`list_rights`].
-pub fn rights(rows: &[Row]) -> Rights {
+fn rights(rows: &[Row]) -> Rights {
     // Without a row for the login itself the catalogue hid it, and with it perhaps everything else.
     if !rows.iter().any(|row| row.text(0) == Some("login")) {
         return Rights::Unknown(Gap::NotRead);
