@@ -29,6 +29,7 @@ use crate::index::{DatabaseRef, Index};
 use crate::metrics::ProbeMetrics;
 use crate::reconcile::reconcile;
 use crate::settings::Settings;
+use crate::status::standing;
 use crate::trust::PlatformTrust;
 use crate::turns::Turns;
 
@@ -108,9 +109,10 @@ struct Looks {
 impl Looks {
     /// Waits for a turn, then looks at the Database as it is by then. A stop ends the waiting.
     async fn look(self, database: Arc<Database>) -> Result<Action, ApiError> {
-        let turn = self.shutdown.run_until_cancelled(self.turns.take(database.spec.host.as_deref())).await;
+        let turn = self.turns.take(database.spec.host.as_deref(), standing(&database));
+        let turn = self.shutdown.run_until_cancelled(turn).await;
         match (turn, self.store.get(&ObjectRef::from_obj(&database))) {
-            (Some(_turn), Some(current)) => reconcile(self.ctx, current).await,
+            (Some(turn), Some(current)) => turn.run(reconcile(self.ctx, current)).await,
             _ => Ok(Action::await_change()),
         }
     }

@@ -9,6 +9,7 @@ use operator_runtime::conditions::{self, Change, ConditionStatus};
 
 use crate::error::{Problem, Reason, Recheck};
 use crate::probe::{Gap, Reached, Rights};
+use crate::turns::Standing;
 
 /// The condition that says whether the login can do no more than read.
 pub const LEAST_PRIVILEGE: &str = "LeastPrivilege";
@@ -202,6 +203,17 @@ pub fn rest(
 
 /// `lastChecked` is our clock, the time of a change the API server's. They may differ this much.
 const CLOCK_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+/// How the last look at this spec went, by the status alone, so that it is known after a restart too.
+#[must_use]
+pub fn standing(database: &Database) -> Standing {
+    let hung = [Reason::Timeout, Reason::Flapping].map(Reason::as_str);
+    let current = |status: &&DatabaseStatus| status.observed_generation == database.metadata.generation;
+    match database.status.as_ref().filter(current).and_then(ready_reason) {
+        Some(reason) if hung.contains(&reason) => Standing::Hangs,
+        _ => Standing::Answers,
+    }
+}
 
 fn ready_reason(status: &DatabaseStatus) -> Option<&str> {
     conditions::get(&status.conditions, READY).map(|ready| ready.reason.as_str())

@@ -331,3 +331,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_database_that_hung_is_known_by_its_status_until_its_spec_changes() {
+    let mut database = database("{}");
+    for (outcome, expected) in [
+        (Ok(reached(1, 1)), Standing::Answers),
+        (failed(ConnectClass::ConnectionRefused), Standing::Answers),
+        (failed(ConnectClass::Timeout), Standing::Hangs),
+    ] {
+        database.status = Some(last([outcome]).status);
+        assert_eq!(standing(&database), expected);
+    }
+    database.status = Some(last([Ok(reached(1, 1)), failed(ConnectClass::Timeout)]).status);
+    assert_eq!(standing(&database), Standing::Hangs);
+    database.metadata.generation = Some(2);
+    assert_eq!(standing(&database), Standing::Answers);
+}
