@@ -112,7 +112,8 @@ impl Looks {
         let turn = self.turns.take(database.spec.host.as_deref(), standing(&database));
         let turn = self.shutdown.run_until_cancelled(turn).await;
         match (turn, self.store.get(&ObjectRef::from_obj(&database))) {
-            (Some(turn), Some(current)) => turn.run(reconcile(self.ctx, current)).await,
+            // Boxed, so that the thousands that may wait above are small.
+            (Some(turn), Some(current)) => turn.run(Box::pin(reconcile(self.ctx, current))).await,
             _ => Ok(Action::await_change()),
         }
     }

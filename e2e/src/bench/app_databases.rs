@@ -48,6 +48,7 @@ pub(super) async fn measure(place: &Place) -> Result<Vec<Figure>> {
     figures.extend(at_once(place, &mut script).await?);
     script.end().await?;
     place.clear_mariadb().await?;
+    place.clear_ownership().await?;
     Ok(figures)
 }
 

@@ -21,31 +21,45 @@ const ROUNDS: u32 = 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server as a Database names it.
-struct Server {
-    kind: &'static str,
-    engine: Engine,
-    host: &'static str,
-    ssl_mode: &'static str,
+#[derive(Clone, Copy)]
+pub(super) struct Server {
+    pub(super) kind: &'static str,
+    pub(super) engine: Engine,
+    pub(super) host: &'static str,
+    pub(super) ssl_mode: &'static str,
 }
 
-const POSTGRES: Server =
+pub(super) const POSTGRES: Server =
     Server { kind: "postgres", engine: Engine::Postgres, host: "analytics-pg.acme.internal", ssl_mode: "verify-full" };
-const MYSQL: Server =
+pub(super) const MYSQL: Server =
     Server { kind: "mysql", engine: Engine::Mysql, host: "users-mysql.acme.internal", ssl_mode: "require" };
 
 /// Both servers. What was made on them is removed.
 pub(super) async fn measure(place: &Place) -> Result<Vec<Figure>> {
+    let login = make_logins(place).await?;
+    let figures = vec![one(place, &POSTGRES, &login).await?, one(place, &MYSQL, &login).await?];
+    remove_logins(place, &login).await?;
+    Ok(figures)
+}
+
+/// The same database and login on both servers, and a Secret `login` with it.
+pub(super) async fn make_logins(place: &Place) -> Result<Login> {
     let login = login(place);
     let postgres = place.harness.servers().postgres_admin("postgres").await?;
     postgres.batch_execute(&format!("CREATE DATABASE {}", login.database)).await?;
     postgres.batch_execute(&format!("CREATE ROLE {} LOGIN PASSWORD '{}'", login.user, login.password)).await?;
     make_mysql_login(place, &login).await?;
     place.create::<Secret>(manifests::secret("login", &login)).await?;
-    let figures = vec![one(place, &POSTGRES, &login).await?, one(place, &MYSQL, &login).await?];
+    Ok(login)
+}
+
+/// Removes what [`make_logins`] made.
+pub(super) async fn remove_logins(place: &Place, login: &Login) -> Result<()> {
+    place.delete::<Secret>("login").await?;
+    let postgres = place.harness.servers().postgres_admin("postgres").await?;
     postgres.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", login.database)).await?;
     postgres.batch_execute(&format!("DROP ROLE {}", login.user)).await?;
-    place.clear_mariadb().await?;
-    Ok(figures)
+    place.clear_mariadb().await
 }
 
 fn login(place: &Place) -> Login {
@@ -72,9 +86,7 @@ async fn one(place: &Place, server: &Server, login: &Login) -> Result<Figure> {
     let (mut ours, mut floor) = (Sample::default(), Sample::default());
     for round in 0..ROUNDS {
         let name = place.name(server.kind, round);
-        let spec = json!({"type": server.kind, "host": server.host, "database": login.database,
-                          "credentialsRef": {"name": "login"}, "sslMode": server.ssl_mode});
-        ours.took(create(place, &mut databases, manifests::database(&name, &spec, &json!({}))).await?);
+        ours.took(create(place, &mut databases, manifest(server, login, &name)).await?);
         floor.took(log_in(&options).await?);
         place.delete::<Database>(&name).await?;
         databases.deleted(1).await?;
@@ -83,7 +95,15 @@ async fn one(place: &Place, server: &Server, login: &Login) -> Result<Figure> {
     Ok(Figure::new(name, Unit::Milliseconds, ours).beside("login and query", floor))
 }
 
-async fn create(place: &Place, databases: &mut Watched<Database>, manifest: Value) -> Result<Duration> {
+/// A Database of this login.
+pub(super) fn manifest(server: &Server, login: &Login, name: &str) -> Value {
+    let spec = json!({"type": server.kind, "host": server.host, "database": login.database,
+                      "credentialsRef": {"name": "login"}, "sslMode": server.ssl_mode});
+    manifests::database(name, &spec, &json!({}))
+}
+
+/// Creates a Database and gives the time until it is Connected.
+pub(super) async fn create(place: &Place, databases: &mut Watched<Database>, manifest: Value) -> Result<Duration> {
     let begun = Instant::now();
     let created = place.create::<Database>(manifest).await?.name_any();
     let connected = |database: &Database| {
@@ -94,7 +114,8 @@ async fn create(place: &Place, databases: &mut Watched<Database>, manifest: Valu
     Ok(begun.elapsed())
 }
 
-async fn log_in(options: &ConnectOptions) -> Result<Duration> {
+/// Logs in, asks for the version, and gives the time that took.
+pub(super) async fn log_in(options: &ConnectOptions) -> Result<Duration> {
     let begun = Instant::now();
     let mut session = connect(options).await?;
     session.server_version().await?;
@@ -103,7 +124,8 @@ async fn log_in(options: &ConnectOptions) -> Result<Duration> {
     Ok(took)
 }
 
-fn options(place: &Place, server: &Server, login: &Login) -> Result<ConnectOptions> {
+/// The login for the client here.
+pub(super) fn options(place: &Place, server: &Server, login: &Login) -> Result<ConnectOptions> {
     let Login { database, user, password } = login.clone();
     Ok(ConnectOptions {
         engine: server.engine,

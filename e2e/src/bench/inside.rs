@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 
 use super::place::Place;
 use super::table::{Figure, Measured};
-use super::{Part, app_databases, databases, instances, operators};
+use super::{Part, app_databases, databases, instances, many_databases, operators, rechecks};
 use crate::cluster::layout::Layout;
 use crate::progress::Progress;
 
@@ -20,6 +20,8 @@ pub async fn run(layout: &Layout, parts: &[Part]) -> Result<()> {
             match part {
                 Part::AppDatabases => app_databases::measure(&place).await,
                 Part::Databases => databases::measure(&place).await,
+                Part::Rechecks => rechecks::measure(&place).await,
+                Part::ManyDatabases => many_databases::measure(&place).await,
                 Part::Instances => instances::measure(&place).await,
                 Part::Operators => operators::measure(&place, &fresh).await,
             }

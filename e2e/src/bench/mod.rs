@@ -7,11 +7,14 @@ mod app_databases;
 mod databases;
 mod inside;
 mod instances;
+mod many_databases;
 mod operators;
 mod place;
 mod processes;
+mod rechecks;
 mod recipe;
 mod requests;
+mod scrape;
 mod script;
 mod table;
 mod watched;
@@ -41,6 +44,10 @@ pub enum Part {
     AppDatabases,
     /// apply -> Connected, on PostgreSQL and MySQL
     Databases,
+    /// What one look at a Database costs
+    Rechecks,
+    /// Two thousand Databases, a restart, and hundreds of hosts that never answer
+    ManyDatabases,
     /// apply -> Running
     Instances,
     /// Memory, sizes and start of the operators
@@ -52,6 +59,8 @@ impl Part {
         match self {
             Self::AppDatabases => "measure AppDatabases",
             Self::Databases => "measure Databases",
+            Self::Rechecks => "measure rechecks",
+            Self::ManyDatabases => "measure many Databases",
             Self::Instances => "measure DBHubInstances",
             Self::Operators => "measure the operators",
         }

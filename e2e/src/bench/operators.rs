@@ -55,7 +55,7 @@ async fn memory(place: &Place) -> Result<Memory> {
 }
 
 /// The running pod of an operator.
-async fn pod(place: &Place, deployment: &str) -> Result<Pod> {
+pub(super) async fn pod(place: &Place, deployment: &str) -> Result<Pod> {
     let deployments: Api<Deployment> = Api::namespaced(place.harness.client.clone(), NAMESPACE);
     let labels = deployments.get(deployment).await?.spec.and_then(|spec| spec.selector.match_labels);
     let selector: Vec<String> = labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();

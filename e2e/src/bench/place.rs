@@ -61,7 +61,7 @@ impl Place {
         deleted.map(drop).with_context(|| format!("cannot delete {name}"))
     }
 
-    /// Drops this run's databases and users on MariaDB, and the concierge's notes about them.
+    /// Drops this run's databases and users on MariaDB.
     pub(super) async fn clear_mariadb(&self) -> Result<()> {
         let mut admin = self.harness.servers().mariadb_admin().await?;
         let ours = format!("LIKE '{}%'", self.tag);
@@ -72,7 +72,13 @@ impl Place {
         for name in admin.query::<String, _>(format!("SELECT user FROM mysql.user WHERE user {ours}")).await? {
             admin.query_drop(format!("DROP USER '{name}'@'%'")).await?;
         }
-        admin.query_drop(format!("DELETE FROM db_concierge.ownership WHERE name {ours}")).await?;
+        admin.disconnect().await.context("cannot close the connection")
+    }
+
+    /// Removes the concierge's notes about this run's databases and users.
+    pub(super) async fn clear_ownership(&self) -> Result<()> {
+        let mut admin = self.harness.servers().mariadb_admin().await?;
+        admin.query_drop(format!("DELETE FROM db_concierge.ownership WHERE name LIKE '{}%'", self.tag)).await?;
         admin.disconnect().await.context("cannot close the connection")
     }
 }

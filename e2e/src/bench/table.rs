@@ -23,6 +23,17 @@ impl Sample {
         self.push(time.as_secs_f64() * 1000.0);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value that 99 of 100 do not exceed, as a sample of its own.
+    pub(super) fn p99(&self) -> Self {
+        let sorted = self.sorted();
+        let rank = (sorted.len() * 99).div_ceil(100).saturating_sub(1);
+        Self(sorted.get(rank).copied().into_iter().collect())
+    }
+
     /// 0 where nothing was measured.
     fn median(&self) -> f64 {
         let sorted = self.sorted();
@@ -147,6 +158,14 @@ mod tests {
         assert!((sample(&[9.0, 1.0, 2.0]).median() - 2.0).abs() < f64::EPSILON);
         assert!((sample(&[4.0, 1.0, 2.0, 9.0]).median() - 3.0).abs() < f64::EPSILON);
         assert!(sample(&[]).median().abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let hundred = Sample((1..=200).rev().map(f64::from).collect());
+        assert_eq!(hundred.p99(), sample(&[198.0]));
+        assert_eq!(sample(&[3.0, 9.0]).p99(), sample(&[9.0]));
+        assert_eq!(sample(&[]).p99(), sample(&[]));
     }
 
     #[test]
