@@ -36,6 +36,7 @@ async fn names_resolve_or_do_not_exist() -> Result<()> {
     for (driver, host, port) in [
         ("postgres", "analytics-pg.acme.internal", "5432"),
         ("mysql", "users-mysql.acme.internal", "3306"),
+        ("mysql", "orders-mysql8.acme.internal", "3307"),
         ("mysql", "cluster1-haproxy.default.svc.cluster.local", "3306"),
         ("mysql", "any.name.e2e.internal", "3306"),
     ] {

@@ -82,9 +82,10 @@ impl Cluster {
         } else {
             self.clear(progress)?;
             progress.step("start the cluster", self.start(tools)).await?;
-            progress.step("database servers", self.wait_for_servers()).await?;
         }
         self.load_images(images, progress).await?;
+        // The slowest of them, MySQL 8, fills its data folder while the images are loaded.
+        progress.step("database servers", self.wait_for_servers()).await?;
         progress.step("node ready", self.wait_ready()).await
     }
 
@@ -169,7 +170,7 @@ impl Cluster {
 
     async fn start(&self, tools: &Tools) -> Result<()> {
         config::write(&self.layout, tools)?;
-        servers::write(&self.layout)?;
+        servers::write(&self.layout, tools)?;
         self.start_keeper()?;
         self.wait_until("the API server", async || self.is_healthy().await).await?;
         self.kubectl(&["apply", "-f", &self.layout.path("services.yaml").to_string_lossy()]).await?;

@@ -17,13 +17,16 @@ use super::layout::{API_SERVICE_ADDRESS, Layout, NODE_ADDRESS, NODE_NAME};
 const VALID_DAYS: i64 = 30;
 
 /// The names in the database servers' certificate. Names below `e2e.internal` are left out on purpose.
-pub const SERVER_NAMES: [&str; 7] = [
+pub const SERVER_NAMES: [&str; 10] = [
     "analytics-pg.acme.internal",
     "users-mysql.acme.internal",
+    "orders-mysql8.acme.internal",
     "cluster1-haproxy.default.svc",
     "cluster1-haproxy.default.svc.cluster.local",
     "postgres-main.default.svc",
     "postgres-main.default.svc.cluster.local",
+    "mysql8-main.default.svc",
+    "mysql8-main.default.svc.cluster.local",
     "localhost",
 ];
 

@@ -1,16 +1,18 @@
-//! PostgreSQL and MariaDB beside the pods: processes of the tree with accounts of their own, data that ends with the
-//! cluster, TLS on offer. [`write()`] runs before the tree, [`daemons`] inside it, [`Servers`] outside.
+//! PostgreSQL, MariaDB and MySQL 8 beside the pods: processes of the tree with accounts of their own, data that ends with
+//! the cluster, TLS on offer. [`write()`] runs before the tree, [`daemons`] inside it, [`Servers`] outside.
 
 pub mod mariadb;
+pub mod mysql8;
 mod pods;
 pub mod postgres;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use mysql_async::OptsBuilder;
+use anyhow::{Context, Result, bail};
+use mysql_async::{Conn, OptsBuilder};
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -19,12 +21,17 @@ use self::pods::Pods;
 use crate::cluster::layout::Layout;
 use crate::cluster::pki::{self, Authority, SERVER_NAMES};
 use crate::testing::Cli;
+use crate::tools::Tools;
 
 /// The servers' folders, below the state folder outside the tree and below `/run` inside it: the servers' accounts
 /// could not reach a state folder in another account's home.
-pub const FOLDERS: [&str; 2] = ["servers/mariadb", "servers/postgres"];
+pub const FOLDERS: [&str; 3] = ["servers/mariadb", "servers/postgres", mysql8::FOLDER];
 
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const PASSWORD_LENGTH: usize = 24;
+
+/// Configuration files of a server: names and contents.
+type Files = Vec<(&'static str, String)>;
 
 /// A server as a component of the tree.
 pub struct Daemon {
@@ -36,7 +43,7 @@ pub struct Daemon {
 
 /// Passwords made at the start of a cluster.
 pub struct Passwords {
-    /// MariaDB's `harness`, who may do everything, over the socket only.
+    /// MariaDB's and MySQL's `harness`, who may do everything, over the socket only.
     pub harness: SecretString,
     /// MariaDB's `concierge_admin`.
     pub concierge: SecretString,
@@ -64,21 +71,25 @@ impl Passwords {
     }
 }
 
-/// Writes certificates, passwords and configuration of both servers.
-pub fn write(layout: &Layout) -> Result<()> {
+/// Writes certificates, passwords and configuration of the servers. MySQL 8 has a folder only where it has programs.
+pub fn write(layout: &Layout, tools: &Tools) -> Result<()> {
     let passwords = Passwords::generate();
     let authority = Authority::new("e2e-servers")?;
     let ca = authority.certificate();
-    for (folder, account) in FOLDERS.iter().zip([mariadb::ACCOUNT, postgres::ACCOUNT]) {
+    let mut all = vec![
+        ("servers/mariadb", mariadb::ACCOUNT, mariadb::files(layout, &passwords)),
+        ("servers/postgres", postgres::ACCOUNT, postgres::files(layout)),
+    ];
+    if tools.mysql8.is_some() {
+        all.push((mysql8::FOLDER, mysql8::ACCOUNT, mysql8::files(layout, &passwords)));
+    }
+    for (folder, account, files) in all {
         let folder = layout.path(folder);
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let identity = authority.issue("e2e-servers", None, &SERVER_NAMES)?;
-        pki::write(&folder.join("ca.crt"), &ca)?;
-        pki::write(&folder.join("server.crt"), &identity.certificate)?;
-        pki::write(&folder.join("server.key"), &identity.key)?;
-        match account {
-            mariadb::ACCOUNT => mariadb::write_config(layout, &folder, &passwords)?,
-            _ => postgres::write_config(layout, &folder)?,
+        let tls = [("ca.crt", ca.clone()), ("server.crt", identity.certificate), ("server.key", identity.key)];
+        for (name, content) in tls.into_iter().chain(files) {
+            pki::write(&folder.join(name), &content)?;
         }
         hand_over(&folder, account)?;
     }
@@ -86,9 +97,21 @@ pub fn write(layout: &Layout) -> Result<()> {
     passwords.write(layout)
 }
 
+/// The folders below `/run/servers` inside the tree, and what they show: the servers' own, and MySQL's programs, which
+/// its account could not reach in another account's cache.
+#[must_use]
+pub fn mounts(layout: &Layout, tools: &Tools) -> Vec<(PathBuf, String)> {
+    let own = FOLDERS.iter().map(|folder| (layout.path(folder), format!("/run/{folder}")));
+    let own = own.filter(|(folder, _)| folder.exists());
+    own.chain(tools.mysql8.iter().map(|programs| (programs.clone(), mysql8::PROGRAMS.to_owned()))).collect()
+}
+
 /// Inside the tree: fills empty data folders and gives the servers to run.
-pub fn daemons(layout: &Layout) -> Result<Vec<Daemon>> {
-    Ok(vec![postgres::daemon(layout)?, mariadb::daemon(layout)?])
+pub fn daemons(layout: &Layout, tools: &Tools) -> Result<Vec<Daemon>> {
+    // MySQL comes first: it fills its data folder by itself while the others fill theirs.
+    let mut all: Vec<Daemon> = tools.mysql8.iter().map(|_| mysql8::daemon()).collect();
+    all.extend([postgres::daemon(layout)?, mariadb::daemon(layout)?]);
+    Ok(all)
 }
 
 /// Reaches the servers from outside the cluster, as their administrator.
@@ -134,14 +157,19 @@ impl Servers {
     }
 
     /// A connection to MariaDB that may do everything.
-    pub async fn mariadb_admin(&self) -> Result<mysql_async::Conn> {
+    pub async fn mariadb_admin(&self) -> Result<Conn> {
         match &self.0 {
-            Reach::Sockets(layout) => {
-                let socket = layout.path("servers/mariadb/server.sock");
-                let options = OptsBuilder::default().socket(Some(socket.to_string_lossy())).user(Some("harness"));
-                mariadb::connect(options, &Passwords::read(layout)?.harness).await
-            }
+            Reach::Sockets(layout) => over_socket("MariaDB", layout, "servers/mariadb").await,
             Reach::Pods(pods) => pods.mariadb_admin().await,
+        }
+    }
+
+    /// A connection to MySQL 8 that may do everything.
+    pub async fn mysql8_admin(&self) -> Result<Conn> {
+        match &self.0 {
+            Reach::Sockets(layout) if has_mysql8(layout) => over_socket("MySQL 8", layout, mysql8::FOLDER).await,
+            Reach::Sockets(_) => bail!("there is no MySQL 8 for this machine's processor"),
+            Reach::Pods(pods) => pods.mysql8_admin().await,
         }
     }
 
@@ -157,10 +185,31 @@ impl Servers {
         }
     }
 
-    /// Whether both servers take connections.
+    /// Whether all servers take connections.
     pub(crate) async fn are_ready(&self) -> bool {
-        self.postgres_admin("postgres").await.is_ok() && self.mariadb_admin().await.is_ok()
+        let without_mysql8 = matches!(&self.0, Reach::Sockets(layout) if !has_mysql8(layout));
+        self.postgres_admin("postgres").await.is_ok()
+            && self.mariadb_admin().await.is_ok()
+            && (without_mysql8 || self.mysql8_admin().await.is_ok())
     }
+}
+
+fn has_mysql8(layout: &Layout) -> bool {
+    layout.path(mysql8::FOLDER).exists()
+}
+
+async fn over_socket(product: &str, layout: &Layout, folder: &str) -> Result<Conn> {
+    let socket = layout.path(folder).join("server.sock");
+    let options = OptsBuilder::default().socket(Some(socket.to_string_lossy())).user(Some("harness"));
+    connect(product, options, &Passwords::read(layout)?.harness).await
+}
+
+/// A connection to MariaDB or MySQL as administrator, whose session ends with it.
+async fn connect(product: &str, options: OptsBuilder, password: &SecretString) -> Result<Conn> {
+    let options = options.pass(Some(password.expose_secret()));
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, Conn::new(options)).await;
+    let connected = connecting.with_context(|| format!("{product} does not answer"))?;
+    connected.with_context(|| format!("cannot connect to {product} as administrator"))
 }
 
 /// Makes `account` the owner of a folder and the files in it.

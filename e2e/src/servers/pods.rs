@@ -11,7 +11,7 @@ use mysql_async::{Conn, OptsBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, Config};
 
-use super::{Passwords, mariadb, postgres};
+use super::{Passwords, connect, mariadb, postgres};
 use crate::cluster::pki::{Authority, SERVER_NAMES};
 use crate::testing::{Cli, Forward};
 
@@ -20,11 +20,12 @@ const NAMESPACE: &str = "default";
 const SECRET: &str = "e2e-servers";
 const LOOPBACK: &str = "127.0.0.1";
 
-/// Both servers, with a forwarded port to each.
+/// The servers, with a forwarded port to each.
 #[derive(Debug, Clone)]
 pub(super) struct Pods {
     data: BTreeMap<String, ByteString>,
     mariadb: Arc<Forward>,
+    mysql8: Arc<Forward>,
     postgres: Arc<Forward>,
 }
 
@@ -34,7 +35,7 @@ impl Pods {
         if !kubectl.capture(&["get", "secret", SECRET, "-n", NAMESPACE]).await?.success {
             kubectl.apply(None, &manifest()?).await.context("cannot install the database servers")?;
         }
-        for server in ["deployment/e2e-mariadb", "deployment/e2e-postgres"] {
+        for server in ["deployment/e2e-mariadb", "deployment/e2e-mysql8", "deployment/e2e-postgres"] {
             kubectl.run(&["rollout", "status", server, "-n", NAMESPACE, "--timeout=180s"]).await?;
         }
         let text = kubectl.run(&["get", "secret", SECRET, "-n", NAMESPACE, "-o", "json"]).await?;
@@ -42,6 +43,7 @@ impl Pods {
         Ok(Self {
             data: secret.data.unwrap_or_default(),
             mariadb: Arc::new(Forward::start(kubectl, NAMESPACE, "deployment/e2e-mariadb", 3306).await?),
+            mysql8: Arc::new(Forward::start(kubectl, NAMESPACE, "deployment/e2e-mysql8", 3306).await?),
             postgres: Arc::new(Forward::start(kubectl, NAMESPACE, "deployment/e2e-postgres", 5432).await?),
         })
     }
@@ -53,9 +55,16 @@ impl Pods {
     }
 
     pub(super) async fn mariadb_admin(&self) -> Result<Conn> {
-        let password = self.value("admin-password")?;
-        let options = OptsBuilder::default().ip_or_hostname(LOOPBACK).tcp_port(self.mariadb.port).prefer_socket(false);
-        mariadb::connect(options.user(Some("root")), &password).await
+        self.root("MariaDB", &self.mariadb).await
+    }
+
+    pub(super) async fn mysql8_admin(&self) -> Result<Conn> {
+        self.root("MySQL 8", &self.mysql8).await
+    }
+
+    async fn root(&self, product: &str, forward: &Forward) -> Result<Conn> {
+        let options = OptsBuilder::default().ip_or_hostname(LOOPBACK).tcp_port(forward.port).prefer_socket(false);
+        connect(product, options.user(Some("root")), &self.value("admin-password")?).await
     }
 
     pub(super) async fn postgres_admin(&self, database: &str) -> Result<Client> {

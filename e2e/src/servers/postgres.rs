@@ -1,14 +1,12 @@
 //! PostgreSQL: its configuration and its start. Its superuser comes over the socket, whose folder is closed to others.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{Daemon, as_account, run_once};
+use super::{Daemon, Files, as_account, run_once};
 use crate::cluster::layout::Layout;
-use crate::cluster::pki;
 
 /// The system account that the server runs as, and its superuser's name.
 pub const ACCOUNT: &str = "postgres";
@@ -17,10 +15,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const FOLDER: &str = "/run/servers/postgres";
 
-pub(super) fn write_config(layout: &Layout, folder: &Path) -> Result<()> {
+pub(super) fn files(layout: &Layout) -> Files {
     let settings = layout.render(include_str!("../../files/servers/postgresql.conf"), &[]);
-    pki::write(&folder.join("postgresql.conf"), &settings)?;
-    pki::write(&folder.join("pg_hba.conf"), &layout.render(include_str!("../../files/servers/pg_hba.conf"), &[]))
+    let admitted = layout.render(include_str!("../../files/servers/pg_hba.conf"), &[]);
+    vec![("postgresql.conf", settings), ("pg_hba.conf", admitted)]
 }
 
 pub(super) fn daemon(layout: &Layout) -> Result<Daemon> {

@@ -1,6 +1,8 @@
 //! What one test works in: namespaces of its own, databases and logins of its own on the servers, and passwords that
 //! must not turn up anywhere. [`Bed::finish`] checks that and clears up.
 
+mod logins;
+
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::time::Duration;
@@ -13,12 +15,13 @@ use kube::api::{Api, DeleteParams};
 use kube::runtime::wait::Condition;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
-use mysql_async::prelude::Queryable;
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use logins::Login;
 
 use super::{ClientPod, Harness, TestNamespace, leaks, wait_for, wait_until_gone};
 use crate::command::Captured;
@@ -56,17 +59,6 @@ impl<K> Kind for K where
 {
 }
 
-/// A database on a server, and a login that may only read its table `items` of three rows.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// The database.
-    pub database: String,
-    /// The user.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-}
-
 /// One namespace, and what a test does in it.
 #[derive(Clone)]
 pub struct Area {
@@ -80,6 +72,7 @@ pub struct Bed {
     namespaces: Vec<TestNamespace>,
     passwords: Vec<String>,
     on_mariadb: Vec<String>,
+    on_mysql8: Vec<String>,
     on_postgres: Vec<String>,
 }
 
@@ -242,6 +235,7 @@ impl Bed {
             namespaces: vec![namespace],
             passwords: Vec::new(),
             on_mariadb: Vec::new(),
+            on_mysql8: Vec::new(),
             on_postgres: Vec::new(),
         })
     }
@@ -272,80 +266,6 @@ impl Bed {
         self.passwords.push(password.to_owned());
     }
 
-    /// A name with an underscore for a database that an AppDatabase asks for; dropped in the end, with its user.
-    pub fn database_name(&mut self) -> String {
-        let name = format!("t_{}", random(8));
-        self.on_mariadb.push(name.clone());
-        name
-    }
-
-    /// Creates an empty database on MariaDB.
-    pub async fn server_database(&mut self, name: &str) -> Result<()> {
-        self.on_mariadb.push(name.to_owned());
-        self.mariadb_admin(&format!("CREATE DATABASE {name}")).await
-    }
-
-    /// A database with a table, and a login that may read it, on MariaDB.
-    pub async fn mariadb_login(&mut self) -> Result<Login> {
-        let (database, password) = (format!("d_{}", random(8)), self.canary());
-        let login = Login { user: format!("{database}_app"), password, database };
-        let Login { database, user, password } = &login;
-        self.server_database(database).await?;
-        for statement in [
-            format!("CREATE TABLE {database}.items (id INT PRIMARY KEY, name VARCHAR(20))"),
-            format!("INSERT INTO {database}.items VALUES (1, 'one'), (2, 'two'), (3, 'three')"),
-            format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{password}'"),
-            format!("GRANT SELECT ON {database}.* TO '{user}'@'%'"),
-        ] {
-            self.mariadb_admin(&statement).await?;
-        }
-        Ok(login)
-    }
-
-    /// A database with a table, and a login that may read it, on PostgreSQL.
-    pub async fn postgres_login(&mut self) -> Result<Login> {
-        let (database, password) = (format!("d_{}", random(8)), self.canary());
-        let login = Login { user: format!("{database}_app"), password, database };
-        let Login { database, user, password } = &login;
-        self.on_postgres.push(database.clone());
-        let admin = self.harness.servers().postgres_admin("postgres").await?;
-        admin.batch_execute(&format!("CREATE DATABASE {database}")).await?;
-        let inside = self.harness.servers().postgres_admin(database).await?;
-        inside
-            .batch_execute(&format!(
-                "CREATE ROLE {user} LOGIN PASSWORD '{password}';
-                 CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(20));
-                 INSERT INTO items VALUES (1, 'one'), (2, 'two'), (3, 'three');
-                 GRANT SELECT ON items TO {user};"
-            ))
-            .await?;
-        Ok(login)
-    }
-
-    /// Runs a statement on MariaDB as its administrator.
-    pub async fn mariadb_admin(&self, statement: &str) -> Result<()> {
-        let mut admin = self.harness.servers().mariadb_admin().await?;
-        admin.query_drop(statement).await?;
-        admin.disconnect().await.context("cannot close the connection")
-    }
-
-    /// Whether MariaDB has a database of that name.
-    pub async fn server_has_database(&self, name: &str) -> Result<bool> {
-        self.server_counts(&format!("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = '{name}'"))
-            .await
-    }
-
-    /// Whether MariaDB has a user of that name.
-    pub async fn server_has_user(&self, name: &str) -> Result<bool> {
-        self.server_counts(&format!("SELECT COUNT(*) FROM mysql.user WHERE user = '{name}'")).await
-    }
-
-    async fn server_counts(&self, query: &str) -> Result<bool> {
-        let mut admin = self.harness.servers().mariadb_admin().await?;
-        let count: Option<u64> = admin.query_first(query).await?;
-        Ok(count.is_some_and(|count| count > 0))
-    }
-
     /// The password of the concierge's own login on MariaDB.
     pub fn concierge_password(&mut self) -> Result<String> {
         let password = self.harness.servers().concierge_password()?.expose_secret().to_owned();
@@ -370,16 +290,7 @@ impl Bed {
         let mut namespaces: Vec<_> = self.namespaces.iter().map(|namespace| namespace.name().to_owned()).collect();
         namespaces.push(HOME.to_owned());
         leaks::assert_none(&self.harness, &namespaces, &self.passwords).await?;
-        for name in &self.on_mariadb {
-            self.mariadb_admin(&format!("DROP DATABASE IF EXISTS {name}")).await?;
-            self.mariadb_admin(&format!("DROP USER IF EXISTS {name}_app")).await?;
-        }
-        let postgres = self.harness.servers().postgres_admin("postgres").await?;
-        for name in &self.on_postgres {
-            postgres.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
-            postgres.batch_execute(&format!("DROP ROLE IF EXISTS {name}_app")).await?;
-        }
-        Ok(())
+        self.drop_databases().await
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
+use super::mysql8;
 use crate::cache::Cache;
 use crate::command;
 use crate::progress::Progress;
@@ -17,7 +18,7 @@ const APT_DEADLINE: Duration = Duration::from_mins(30);
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const CLUSTER_SETTINGS: &str = "/etc/postgresql-common/createcluster.conf";
 
-/// The account that MariaDB runs as: Debian's `mariadb-server` makes it, `mariadb-server-core` does not.
+/// The account that MariaDB and MySQL run as: Debian's `mariadb-server` makes it, `mariadb-server-core` does not.
 const MARIADB_ACCOUNT: &str = "mysql";
 
 /// A program (by name, or by full path where it is in no search path) and the packages that bring it.
@@ -61,7 +62,8 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn missing_packages(present: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let absent = NEEDED.iter().filter(|(program, _)| !present(program));
+    let for_mysql8 = mysql8::NEEDED.iter().filter(|_| mysql8::exists_here());
+    let absent = NEEDED.iter().chain(for_mysql8).filter(|(program, _)| !present(program));
     let mut packages: Vec<&str> = absent.flat_map(|(_, packages)| packages.iter().copied()).collect();
     packages.dedup();
     packages

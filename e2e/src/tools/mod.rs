@@ -1,8 +1,9 @@
-//! Installs what the harness needs and the machine lacks: Debian packages, Go programs built from pinned modules, and
-//! the npm packages of DBHub. A second run finds everything and does nothing.
+//! Installs what the harness needs and the machine lacks: Debian packages, Go programs built from pinned modules, the
+//! npm packages of DBHub and a MySQL 8. A second run finds everything and does nothing.
 
 mod debian;
 mod go;
+mod mysql8;
 mod npm;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Tools {
     pub coredns: PathBuf,
     /// The helm program.
     pub helm: PathBuf,
+    /// Folder with `bin/mysqld` of MySQL 8; `None` where there is none for this machine's processor.
+    pub mysql8: Option<PathBuf>,
 }
 
 impl Tools {
@@ -47,13 +50,14 @@ pub async fn ensure_packages(cache: &Cache, progress: Progress) -> Result<()> {
     debian::ensure(cache, progress).await
 }
 
-/// Makes sure of the Go programs, building those that are missing.
+/// Makes sure of the Go programs and of MySQL 8, building and fetching what is missing.
 pub async fn ensure(cache: &Cache, progress: Progress) -> Result<Tools> {
     Ok(Tools {
         kubernetes: go::ensure(GoModule::Kubernetes, cache, progress).await?,
         etcd: go::ensure(GoModule::Etcd, cache, progress).await?.join("etcd"),
         coredns: go::ensure(GoModule::CoreDns, cache, progress).await?.join("coredns"),
         helm: go::ensure(GoModule::Helm, cache, progress).await?.join("helm"),
+        mysql8: mysql8::ensure(cache, progress).await?,
     })
 }
 

@@ -33,13 +33,13 @@ const STEADY: Duration = Duration::from_secs(30);
 pub fn run(state: PathBuf) -> Result<()> {
     let layout = Layout::new(state)?;
     let tools = config::read_tools(&layout)?;
-    mounts::prepare(&layout)?;
+    mounts::prepare(&layout, &tools)?;
     network::prepare()?;
     let mut running = Running::new(layout.clone());
     for component in components::first(&layout, &tools) {
         running.start(component)?;
     }
-    for server in servers::daemons(&layout)? {
+    for server in servers::daemons(&layout, &tools)? {
         running.start(Component::new(server.name, server.command))?;
     }
     wait_for_api(&layout, &tools)?;

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::cluster::layout::Layout;
 use crate::servers;
+use crate::tools::Tools;
 
 /// Does all the mounting. The order matters: what is unmounted must not yet be shared.
-pub(super) fn prepare(layout: &Layout) -> Result<()> {
+pub(super) fn prepare(layout: &Layout, tools: &Tools) -> Result<()> {
     drop_copied_mounts()?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"])?;
     fs::create_dir_all("/run/netns")?;
@@ -21,9 +22,9 @@ pub(super) fn prepare(layout: &Layout) -> Result<()> {
     bind(&layout.path("kubelet"), "/var/lib/kubelet")?;
     bind(&layout.path("pod-logs"), "/var/log/pods")?;
     bind(&layout.path("container-logs"), "/var/log/containers")?;
-    for folder in servers::FOLDERS {
-        fs::create_dir_all(format!("/run/{folder}"))?;
-        bind(&layout.path(folder), &format!("/run/{folder}"))?;
+    for (from, onto) in servers::mounts(layout, tools) {
+        fs::create_dir_all(&onto)?;
+        bind(&from, &onto)?;
     }
     replace_sys()?;
     // Volumes mounted by the kubelet must be seen by containers, which have mount namespaces of their own.
