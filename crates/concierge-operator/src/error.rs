@@ -153,8 +153,13 @@ impl Error {
 }
 
 fn is_login(class: ConnectClass) -> bool {
-    use ConnectClass::{AccessDenied, AuthMethodUnsupported, AuthenticationFailed, DatabaseNotFound, PasswordExpired};
-    matches!(class, AuthenticationFailed | AuthMethodUnsupported | PasswordExpired | AccessDenied | DatabaseNotFound)
+    use ConnectClass::{
+        AccessDenied, AccountLocked, AuthMethodUnsupported, AuthenticationFailed, DatabaseNotFound, PasswordExpired,
+    };
+    match class {
+        AuthenticationFailed | AccountLocked | AuthMethodUnsupported | PasswordExpired => true,
+        class => matches!(class, AccessDenied | DatabaseNotFound),
+    }
 }
 
 fn is_server_trouble(class: SqlClass) -> bool {

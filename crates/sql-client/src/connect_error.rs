@@ -25,6 +25,8 @@ pub enum ConnectClass {
     TlsFailed(TlsProblem),
     /// The server does not accept this user with this password from here.
     AuthenticationFailed,
+    /// The account is there and is locked.
+    AccountLocked,
     /// The server asks for a way of proving the password that this client does not speak.
     AuthMethodUnsupported,
     /// The password is right but must be changed first.
@@ -143,6 +145,9 @@ impl fmt::Display for ConnectError {
                 "{endpoint} refused the login of user \"{user}\": check user and password, and that the \
                  server admits this user from here with the chosen sslMode"
             ),
+            ConnectClass::AccountLocked => {
+                write!(f, "the account of user \"{user}\" on {endpoint} is locked: unlock it there")
+            }
             ConnectClass::AuthMethodUnsupported => {
                 write!(f, "{endpoint} wants user \"{user}\" to log in by a method that is not supported here")
             }

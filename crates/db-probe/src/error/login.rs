@@ -75,7 +75,9 @@ impl From<ConnectClass> for Reason {
             ConnectClass::ConnectionRefused | ConnectClass::ConnectionReset => Reason::ConnectionRefused,
             ConnectClass::Timeout => Reason::Timeout,
             ConnectClass::TlsFailed(_) => Reason::TlsFailed,
-            ConnectClass::AuthenticationFailed | ConnectClass::AuthMethodUnsupported => Reason::AuthenticationFailed,
+            ConnectClass::AuthenticationFailed | ConnectClass::AccountLocked | ConnectClass::AuthMethodUnsupported => {
+                Reason::AuthenticationFailed
+            }
             ConnectClass::PasswordExpired => Reason::PasswordExpired,
             ConnectClass::AccessDenied => Reason::AccessDenied,
             ConnectClass::DatabaseNotFound => Reason::DatabaseNotFound,
@@ -115,6 +117,7 @@ impl fmt::Display for LoginProblem {
             | ConnectClass::Timeout => self.write_network(f),
             ConnectClass::TlsFailed(problem) => self.write_tls(f, problem),
             ConnectClass::AuthenticationFailed
+            | ConnectClass::AccountLocked
             | ConnectClass::AuthMethodUnsupported
             | ConnectClass::PasswordExpired
             | ConnectClass::AccessDenied
@@ -181,25 +184,32 @@ impl LoginProblem {
             }
             TlsProblem::Other => write!(
                 f,
-                "no TLS connection to {endpoint} could be agreed on: check its TLS versions and certificate, and that \
-                 it asks for no client certificate"
+                "no TLS connection to {endpoint} could be agreed on: check its certificate, that it speaks TLS 1.3 or 1.2 \
+                 with ECDHE, and that it asks for no client certificate"
             ),
         }
     }
 
     fn write_login(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempt { endpoint, secret, .. } = &*self.attempt;
+        let Attempt { endpoint, engine, secret, .. } = &*self.attempt;
         match self.class {
+            ConnectClass::AccountLocked => {
+                write!(f, "the account in {secret} is locked: unlock it on {endpoint}, or name another login")
+            }
             ConnectClass::AuthMethodUnsupported => write!(
                 f,
-                "{endpoint} wants the login of {secret} proved by a method that is not supported: use a password method"
+                "{endpoint} wants the login of {secret} proved by a method that is not supported: give it {}",
+                methods(*engine)
             ),
             ConnectClass::PasswordExpired => {
                 write!(f, "the password in {secret} has expired on {endpoint}: set a new one there and in the Secret")
             }
-            ConnectClass::AccessDenied => {
-                write!(f, "the login of {secret} may not use {} on {endpoint}: grant it access", self.database())
-            }
+            // MySQL says this too where there is no such database and the login may not know.
+            ConnectClass::AccessDenied => write!(
+                f,
+                "the login of {secret} may not use {} on {endpoint}: grant it access, or correct spec.database",
+                self.database()
+            ),
             ConnectClass::DatabaseNotFound => {
                 write!(f, "there is no {} on {endpoint}: create it or correct spec.database", self.database())
             }
@@ -239,6 +249,16 @@ impl LoginProblem {
     }
 }
 
+/// The ways of proving a password that are spoken here.
+fn methods(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "a password, by scram-sha-256",
+        Engine::Mysql => "a password, by caching_sha2_password or mysql_native_password",
+        Engine::Mariadb => "a password, by mysql_native_password",
+        Engine::Sqlserver | Engine::Sqlite => "a password",
+    }
+}
+
 fn words(mode: SslMode) -> &'static str {
     match mode {
         SslMode::Disable => "disable",
@@ -253,7 +273,7 @@ mod tests {
     use super::*;
     use crate::fixtures::attempt;
 
-    const CLASSES: [ConnectClass; 18] = [
+    const CLASSES: [ConnectClass; 19] = [
         ConnectClass::HostNotFound,
         ConnectClass::HostNotAllowed,
         ConnectClass::ConnectionRefused,
@@ -265,6 +285,7 @@ mod tests {
         ConnectClass::TlsFailed(TlsProblem::Expired),
         ConnectClass::TlsFailed(TlsProblem::Other),
         ConnectClass::AuthenticationFailed,
+        ConnectClass::AccountLocked,
         ConnectClass::AuthMethodUnsupported,
         ConnectClass::PasswordExpired,
         ConnectClass::AccessDenied,

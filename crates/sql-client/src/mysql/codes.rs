@@ -11,9 +11,11 @@ pub(super) fn connect_failure(code: u16) -> Failure {
 
 fn connect_class(code: u16) -> ConnectClass {
     match code {
-        // 1130: no account for this client's host. 1698: refused without a password. 3118, 4151: locked.
-        // 3159: the server insists on TLS.
-        1045 | 1130 | 1698 | 3118 | 4151 | 3159 => ConnectClass::AuthenticationFailed,
+        // 1130: no account for this client's host. 1698: refused without a password. 3159: the server insists on
+        // TLS.
+        1045 | 1130 | 1698 | 3159 => ConnectClass::AuthenticationFailed,
+        // MySQL's and MariaDB's number.
+        3118 | 4151 => ConnectClass::AccountLocked,
         1820 | 1862 => ConnectClass::PasswordExpired,
         1044 => ConnectClass::AccessDenied,
         1049 => ConnectClass::DatabaseNotFound,

@@ -62,6 +62,8 @@ async fn the_servers_numbers_become_classes() {
     for (code, expected) in [
         (1045, ConnectClass::AuthenticationFailed),
         (1130, ConnectClass::AuthenticationFailed),
+        (3118, ConnectClass::AccountLocked),
+        (4151, ConnectClass::AccountLocked),
         (1044, ConnectClass::AccessDenied),
         (1049, ConnectClass::DatabaseNotFound),
         (1040, ConnectClass::TooManyConnections),
