@@ -37,12 +37,14 @@ impl Opened for Mysql {
 
     async fn rights(&mut self) -> Result<Rights, Unreached> {
         let grants = self.session.query(&list_grants()).await?;
-        let found = rights(&grants, false);
         // MariaDB has listed the roles' grants along with the login's own.
         let more = if self.is_mariadb { None } else { list_grants_of_roles(&grants) };
-        let Some(statement) = more else { return Ok(found) };
+        let Some(statement) = more else { return Ok(rights(&grants)) };
         // What the first answer showed stays true when the second is refused.
-        Ok(self.session.query(&statement).await.map_or(found, |grants| rights(&grants, true)))
+        Ok(match self.session.query(&statement).await {
+            Ok(all) => rights_with_roles(&grants, &all),
+            Err(_) => rights(&grants),
+        })
     }
 
     async fn close(self: Box<Self>) {
@@ -79,20 +81,47 @@ fn list_grants_of_roles(rows: &[Row]) -> Option<Statement> {
     Some(Statement::new("reading what the login's roles may do", text))
 }
 
-/// Weighs the rows of [`list_grants`]. `with_roles` says that they are those of [`list_grants_of_roles`], which hold
-/// the roles' own.
-fn rights(rows: &[Row], with_roles: bool) -> Rights {
-    if !rows.iter().filter_map(|row| row.text(0)).any(|line| line.starts_with("GRANT ")) {
-        return Rights::Unknown(Gap::NotRead);
-    }
-    let found = Rights::worst(rows.iter().filter_map(|row| row.text(0)).map(weigh));
-    if with_roles {
-        return found;
-    }
+/// Weighs the rows of [`list_grants`].
+fn rights(rows: &[Row]) -> Rights {
+    let found = worst(rows, "");
     // MariaDB lists at least USAGE for each role that counts now.
     let listed: BTreeSet<_> = grants(rows).filter(|grant| grant.roles.is_none()).map(|grant| grant.grantee).collect();
     let unseen = grants(rows).filter_map(|grant| grant.roles).filter(|role| !listed.contains(role));
     Rights::worst(std::iter::once(found).chain(unseen.map(|role| Rights::Unknown(Gap::Role(unquoted(role))))))
+}
+
+/// Weighs the rows of [`list_grants_of_roles`], which do not tell what the login holds itself; `own` are those of
+/// [`list_grants`], which do unless a role is on by default.
+fn rights_with_roles(own: &[Row], all: &[Row]) -> Rights {
+    let names = role_names(grants(own).filter_map(|grant| grant.roles));
+    let is_own = worst(own, "").privileges() == worst(all, "").privileges();
+    let through = if is_own { format!(", its own or through {names}") } else { format!(", through {names}") };
+    worst(all, &through)
+}
+
+/// The worst of the rows; `through` are the words for how the login itself came by it.
+fn worst(rows: &[Row], through: &str) -> Rights {
+    let lines = || rows.iter().filter_map(|row| row.text(0));
+    if !lines().any(|line| line.starts_with("GRANT ")) {
+        return Rights::Unknown(Gap::NotRead);
+    }
+    Rights::worst(lines().map(|line| weigh(line, through)))
+}
+
+/// Roles in words, from lists of them as they are written. Three are enough to look for.
+fn role_names<'a>(lists: impl Iterator<Item = &'a str>) -> String {
+    let names: BTreeSet<_> = lists.flat_map(split_list).map(|role| shown_role(&unquoted(role))).collect();
+    let first: Vec<_> = names.iter().take(3).map(String::as_str).collect();
+    match (names.len(), names.len().saturating_sub(3)) {
+        (1, _) => format!("role {}", first.join("")),
+        (_, 0) => format!("one of the roles {}", first.join(", ")),
+        (_, more) => format!("one of the roles {} and {more} more", first.join(", ")),
+    }
+}
+
+/// A role's name without the host that MySQL gives it and nobody writes.
+fn shown_role(name: &str) -> String {
+    shown(name.strip_suffix("@%").unwrap_or(name))
 }
 
 /// One line that starts with GRANT.
@@ -172,7 +201,7 @@ fn unquoted(name: &str) -> String {
     name.replace('`', "")
 }
 
-fn weigh(line: &str) -> Rights {
+fn weigh(line: &str, through: &str) -> Rights {
     // A partial revoke or a default role takes nothing away that has to be known, and gives nothing.
     if !line.starts_with("GRANT ") {
         return Rights::ReadOnly;
@@ -181,14 +210,16 @@ fn weigh(line: &str) -> Rights {
     let options = if grant.options.contains("WITH ") { grant.options } else { "" };
     let Some((privileges, object)) = grant.privileges else {
         let hands_on = options.contains("ADMIN OPTION");
-        return if hands_on { excess(Level::Admin, "the ADMIN OPTION of a role".to_owned()) } else { Rights::ReadOnly };
+        let right = || format!("the ADMIN OPTION of {}", role_names(grant.roles.into_iter()));
+        return if hands_on { excess(Level::Admin, right()) } else { Rights::ReadOnly };
     };
-    let hands_on = options.contains("GRANT OPTION").then(|| excess(Level::Admin, on("GRANT OPTION", object, &grant)));
+    let hands_on =
+        options.contains("GRANT OPTION").then(|| excess(Level::Admin, on("GRANT OPTION", object, &grant, through)));
     let each = split_list(privileges).map(|privilege| {
         let privilege = privilege.split(" (").next().unwrap_or_default();
         match level(privilege, object == "*.*") {
             None => Rights::ReadOnly,
-            Some(level) => excess(level, on(privilege, object, &grant)),
+            Some(level) => excess(level, on(privilege, object, &grant, through)),
         }
     });
     Rights::worst(each.chain(hands_on))
@@ -228,14 +259,14 @@ fn level(privilege: &str, on_everything: bool) -> Option<Level> {
     }
 }
 
-fn on(privilege: &str, object: &str, grant: &Grant<'_>) -> String {
+fn on(privilege: &str, object: &str, grant: &Grant<'_>, through: &str) -> String {
     let keyword = |c: char| c.is_ascii_uppercase() || c == '_' || c == ' ';
     let privilege = if privilege.len() <= 40 && privilege.chars().all(keyword) { privilege } else { "a right" };
     // The login's own name has a host, and is a value of the Secret. A role's name may be told.
     let through = match grant.grantee {
         "PUBLIC" => ", which PUBLIC has".to_owned(),
-        login if login.contains('@') => String::new(),
-        role => format!(", through role {}", shown(&unquoted(role))),
+        login if login.contains('@') => through.to_owned(),
+        role => format!(", through role {}", shown_role(&unquoted(role))),
     };
     format!("{privilege} on {}{through}", shown(&unquoted(object)))
 }

@@ -7,7 +7,7 @@ fn rows(lines: &[&str]) -> Vec<Row> {
 }
 
 fn privileges(lines: &[&str]) -> Privileges {
-    rights(&rows(lines), false).privileges()
+    rights(&rows(lines)).privileges()
 }
 
 #[test]
@@ -81,16 +81,46 @@ fn the_roles_of_mysql_are_asked_for_by_name() {
     let lines = rows(&["GRANT SELECT ON `a`.* TO `ann`@`%`", "GRANT `r1`@`%`,`odd,``name`@`h` TO `ann`@`%`"]);
     let asked = list_grants_of_roles(&lines).unwrap();
     assert_eq!(asked.expose_text(), "SHOW GRANTS FOR CURRENT_USER() USING `r1`@`%`,`odd,``name`@`h`");
-    assert_eq!(rights(&lines, false).privileges(), Unknown, "until they are resolved");
-    assert_eq!(rights(&lines, true).privileges(), ReadOnly);
+    assert_eq!(rights(&lines).privileges(), Unknown, "until they are resolved");
+    assert_eq!(rights_with_roles(&lines, &lines).privileges(), ReadOnly);
     assert!(list_grants_of_roles(&lines[..1]).is_none());
+}
+
+/// As MySQL 8.0.15 answered a login with a role, a mandatory role and one that it may hand on.
+const MYSQL: [&str; 4] = [
+    "GRANT USAGE ON *.* TO `ann`@`%`",
+    "GRANT SELECT, EXECUTE ON `orders`.* TO `ann`@`%`",
+    "GRANT UPDATE (`name`) ON `orders`.`items` TO `ann`@`%`",
+    "GRANT `r2`@`%`,`rw`@`%` TO `ann`@`%`",
+];
+
+#[test]
+fn what_only_a_role_gives_is_told_from_what_may_be_the_logins_own() {
+    let sentence = |own: &[&str], all: &[&str]| rights_with_roles(&rows(own), &rows(all)).to_string();
+    let all = [MYSQL[0], MYSQL[1], "GRANT UPDATE (`name`), DELETE ON `orders`.`items` TO `ann`@`%`", MYSQL[3]];
+    assert_eq!(
+        sentence(&MYSQL, &all),
+        "the login can write, by UPDATE on \"orders.items\", its own or through one of the roles \"r2\", \"rw\": \
+         revoke it, and grant SELECT alone"
+    );
+    let (own, backup) = ([MYSQL[0], "GRANT `r3`@`%` TO `ann`@`%`"], "GRANT BACKUP_ADMIN ON *.* TO `ann`@`%`");
+    assert_eq!(
+        sentence(&own, &[own[0], backup, own[1]]),
+        "the login can administer, by BACKUP_ADMIN on \"*.*\", through role \"r3\": revoke it, and grant SELECT alone"
+    );
+    assert_eq!(
+        sentence(&own, &["GRANT `r3`@`h` TO `ann`@`%` WITH ADMIN OPTION"]),
+        "the login can administer, by the ADMIN OPTION of role \"r3@h\": revoke it, and grant SELECT alone"
+    );
+    let many = ["GRANT `a`@`%`,`b`@`%`,`c`@`%`,`d`@`%`,`e`@`%` TO `ann`@`%`"];
+    assert!(sentence(&many, &["GRANT INSERT ON `orders`.* TO `ann`@`%`"]).contains("\"a\", \"b\", \"c\" and 2 more"));
 }
 
 #[test]
 fn what_is_no_grant_is_neither_run_nor_taken_for_read_only() {
     for line in ["GRANT x; DROP DATABASE a TO `ann`@`%`", "GRANT `a``@`%` TO `b`", "GRANT 'x' TO `b`", "GRANT", ""] {
         let lines = rows(&[line]);
-        assert_eq!(rights(&lines, false).privileges(), Unknown, "{line}");
+        assert_eq!(rights(&lines).privileges(), Unknown, "{line}");
         assert!(list_grants_of_roles(&lines).is_none(), "{line}");
     }
     assert_eq!(privileges(&[]), Unknown);
@@ -98,7 +128,7 @@ fn what_is_no_grant_is_neither_run_nor_taken_for_read_only() {
 
 #[test]
 fn the_sentence_names_the_right_and_its_way_but_never_the_login() {
-    let sentence = |line: &str| rights(&rows(&[line]), false).to_string();
+    let sentence = |line: &str| rights(&rows(&[line])).to_string();
     assert_eq!(
         sentence("GRANT SELECT, INSERT ON `orders`.* TO `hunter2`@`%`"),
         "the login can write, by INSERT on \"orders.*\": revoke it, and grant SELECT alone"
