@@ -1,3 +1,4 @@
 CREATE USER IF NOT EXISTS 'harness'@'localhost' IDENTIFIED BY '{{HARNESS_PASSWORD}}';
 GRANT ALL PRIVILEGES ON *.* TO 'harness'@'localhost' WITH GRANT OPTION;
+GRANT PROXY ON ''@'' TO 'harness'@'localhost' WITH GRANT OPTION;
 ALTER USER 'root'@'localhost' ACCOUNT LOCK;

@@ -159,7 +159,10 @@ impl Servers {
     /// A connection to MariaDB that may do everything.
     pub async fn mariadb_admin(&self) -> Result<Conn> {
         match &self.0 {
-            Reach::Sockets(layout) => over_socket("MariaDB", layout, "servers/mariadb").await,
+            Reach::Sockets(layout) => {
+                let options = socket(layout, "servers/mariadb").user(Some("harness"));
+                connect("MariaDB", options, &Passwords::read(layout)?.harness).await
+            }
             Reach::Pods(pods) => pods.mariadb_admin().await,
         }
     }
@@ -167,10 +170,19 @@ impl Servers {
     /// A connection to MySQL 8 that may do everything.
     pub async fn mysql8_admin(&self) -> Result<Conn> {
         match &self.0 {
-            Reach::Sockets(layout) if has_mysql8(layout) => over_socket("MySQL 8", layout, mysql8::FOLDER).await,
-            Reach::Sockets(_) => bail!("there is no MySQL 8 for this machine's processor"),
-            Reach::Pods(pods) => pods.mysql8_admin().await,
+            Reach::Sockets(layout) => self.mysql8_session("harness", &Passwords::read(layout)?.harness).await,
+            Reach::Pods(pods) => self.mysql8_session("root", &pods.value("admin-password")?).await,
         }
+    }
+
+    /// A connection to MySQL 8 as somebody else, to take a place there.
+    pub async fn mysql8_session(&self, user: &str, password: &SecretString) -> Result<Conn> {
+        let options = match &self.0 {
+            Reach::Sockets(layout) if has_mysql8(layout) => socket(layout, mysql8::FOLDER),
+            Reach::Sockets(_) => bail!("there is no MySQL 8 for this machine's processor"),
+            Reach::Pods(pods) => pods.mysql8(),
+        };
+        connect("MySQL 8", options.user(Some(user)), password).await
     }
 
     /// A connection to one database of PostgreSQL as superuser.
@@ -198,18 +210,17 @@ fn has_mysql8(layout: &Layout) -> bool {
     layout.path(mysql8::FOLDER).exists()
 }
 
-async fn over_socket(product: &str, layout: &Layout, folder: &str) -> Result<Conn> {
-    let socket = layout.path(folder).join("server.sock");
-    let options = OptsBuilder::default().socket(Some(socket.to_string_lossy())).user(Some("harness"));
-    connect(product, options, &Passwords::read(layout)?.harness).await
+/// The way to MariaDB or MySQL over the socket in its folder.
+fn socket(layout: &Layout, folder: &str) -> OptsBuilder {
+    OptsBuilder::default().socket(Some(layout.path(folder).join("server.sock").to_string_lossy()))
 }
 
-/// A connection to MariaDB or MySQL as administrator, whose session ends with it.
+/// A connection to MariaDB or MySQL, whose session ends with it.
 async fn connect(product: &str, options: OptsBuilder, password: &SecretString) -> Result<Conn> {
     let options = options.pass(Some(password.expose_secret()));
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, Conn::new(options)).await;
     let connected = connecting.with_context(|| format!("{product} does not answer"))?;
-    connected.with_context(|| format!("cannot connect to {product} as administrator"))
+    connected.with_context(|| format!("cannot log in to {product}"))
 }
 
 /// Makes `account` the owner of a folder and the files in it.

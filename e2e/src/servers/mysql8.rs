@@ -15,9 +15,9 @@ pub const FOLDER: &str = "servers/mysql8";
 /// Where its programs are inside the tree.
 pub const PROGRAMS: &str = "/run/servers/mysql8-programs";
 
-/// Initialising takes seconds, in which the tree's init has other things to start.
-const START: &str =
-    "cd /run/servers/mysql8 && [ -d data/mysql ] || \"$0\" \"$1\" --initialize-insecure && exec \"$0\" \"$1\"";
+/// Initialising takes seconds, in which the tree's init has other things to start. For the library see its source.
+const START: &str = r#"cd /run/servers/mysql8 && [ -d data/mysql ] || "$0" "$1" --initialize-insecure &&
+LD_PRELOAD=/run/servers/mysql8-programs/lib/ecdhe.so exec "$0" "$1""#;
 
 pub(super) fn files(layout: &Layout, passwords: &Passwords) -> Files {
     let settings = layout.render(include_str!("../../files/servers/mysql8.cnf"), &[("PORT", &PORT.to_string())]);

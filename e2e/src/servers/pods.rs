@@ -55,16 +55,12 @@ impl Pods {
     }
 
     pub(super) async fn mariadb_admin(&self) -> Result<Conn> {
-        self.root("MariaDB", &self.mariadb).await
+        connect("MariaDB", through(&self.mariadb).user(Some("root")), &self.value("admin-password")?).await
     }
 
-    pub(super) async fn mysql8_admin(&self) -> Result<Conn> {
-        self.root("MySQL 8", &self.mysql8).await
-    }
-
-    async fn root(&self, product: &str, forward: &Forward) -> Result<Conn> {
-        let options = OptsBuilder::default().ip_or_hostname(LOOPBACK).tcp_port(forward.port).prefer_socket(false);
-        connect(product, options.user(Some("root")), &self.value("admin-password")?).await
+    /// The way to MySQL 8.
+    pub(super) fn mysql8(&self) -> OptsBuilder {
+        through(&self.mysql8)
     }
 
     pub(super) async fn postgres_admin(&self, database: &str) -> Result<Client> {
@@ -72,6 +68,10 @@ impl Pods {
         config.host(LOOPBACK).port(self.postgres.port).password(self.value("admin-password")?.expose_secret());
         postgres::connect(config, database).await
     }
+}
+
+fn through(forward: &Forward) -> OptsBuilder {
+    OptsBuilder::default().ip_or_hostname(LOOPBACK).tcp_port(forward.port).prefer_socket(false)
 }
 
 fn manifest() -> Result<String> {

