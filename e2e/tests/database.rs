@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use api_types::{Database, DatabasePhase};
-use e2e::testing::bed::{Bed, Login, ready_reason};
+use e2e::testing::bed::{Bed, Login};
+use e2e::testing::databases::{connected, failed, phase};
 use e2e::testing::manifests::{config_map, database, secret};
 use serde_json::{Value, json};
 
@@ -19,22 +20,6 @@ fn of_mariadb(login: &Login, engine: &str, more: &Value) -> Value {
     let spec = json!({"type": engine, "host": MARIADB, "database": login.database,
                       "credentialsRef": {"name": "creds"}, "connectionTimeout": 5, "queryTimeout": 5});
     database("db", &spec, more)
-}
-
-async fn connected(bed: &Bed) -> Result<Database> {
-    bed.wait_for("db", "Connected", |db: &Database| phase(db) == Some(DatabasePhase::Connected)).await
-}
-
-/// Waits for a failure with this reason and gives its message.
-async fn failed(bed: &Bed, reason: &str) -> Result<String> {
-    let is_it = |db: &Database| phase(db) == Some(DatabasePhase::Failed) && ready_reason(db).as_deref() == Some(reason);
-    let database = bed.wait_for("db", reason, is_it).await?;
-    bed.expect_event("db", reason).await?;
-    Ok(database.status.and_then(|status| status.message).unwrap_or_default())
-}
-
-fn phase(database: &Database) -> Option<DatabasePhase> {
-    database.status.as_ref()?.phase
 }
 
 #[tokio::test]
@@ -108,6 +93,24 @@ async fn a_wrong_password_fails_until_the_secret_has_the_right_one() -> Result<(
     bed.apply(&of_mariadb(&login, "mysql", &json!({}))).await?;
     failed(&bed, "AuthenticationFailed").await?;
     bed.apply(&secret("creds", &login)).await?;
+    connected(&bed).await?;
+    bed.finish().await
+}
+
+/// MariaDB lets the login in and refuses its queries, where MySQL refuses the login.
+#[tokio::test]
+async fn a_password_that_has_expired_on_mariadb_is_told_until_it_is_renewed() -> Result<()> {
+    let mut bed = Bed::new("db-expired").await?;
+    let login = bed.mariadb_login().await?;
+    bed.mariadb_admin(&format!("ALTER USER '{}'@'%' PASSWORD EXPIRE", login.user)).await?;
+    bed.apply(&secret("creds", &login)).await?;
+    bed.apply(&of_mariadb(&login, "mariadb", &json!({}))).await?;
+    let message = failed(&bed, "PasswordExpired").await?;
+    assert!(message.contains("set a new one") && message.contains("1820"), "{message}");
+    let renewed = Login { password: bed.canary(), ..login };
+    let renew = format!("ALTER USER '{}'@'%' IDENTIFIED BY '{}'", renewed.user, renewed.password);
+    bed.mariadb_admin(&renew).await?;
+    bed.apply(&secret("creds", &renewed)).await?;
     connected(&bed).await?;
     bed.finish().await
 }

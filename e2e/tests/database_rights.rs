@@ -1,28 +1,17 @@
 //! What a `Database` says about its login's rights is what the server's own catalogue says.
 
 use anyhow::{Context, Result};
-use api_types::{Database, Privileges};
+use api_types::Privileges;
 use e2e::testing::bed::{Bed, Login};
+use e2e::testing::databases::found_rights as found;
 use e2e::testing::manifests::{database, secret};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Applies a Database of this login.
 async fn probed(bed: &Bed, engine: &str, host: &str, login: &Login) -> Result<()> {
     bed.apply(&secret("creds", login)).await?;
     let spec = json!({"type": engine, "host": host, "database": login.database, "credentialsRef": {"name": "creds"}});
     bed.apply(&database("db", &spec, &json!({}))).await
-}
-
-/// Asks for a look, waits until it has found these rights, and gives the condition's status and message.
-async fn found(bed: &Bed, look: &str, expected: Privileges) -> Result<(String, String)> {
-    bed.kubectl(&["annotate", "database", "db", "--overwrite", &format!("reconcile={look}")]).await?;
-    let is_it = |db: &Database| db.status.as_ref().and_then(|status| status.privileges) == Some(expected);
-    let seen: Database = bed.wait_for("db", &format!("{expected:?} after {look}"), is_it).await?;
-    let conditions: Value = serde_json::to_value(seen.status.unwrap_or_default().conditions)?;
-    let all = conditions.as_array().cloned().unwrap_or_default();
-    let condition = all.into_iter().find(|one| one["type"] == "LeastPrivilege").context("no LeastPrivilege")?;
-    let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-    Ok((text("status"), text("message")))
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod bare_api;
 pub mod bed;
 mod client_pod;
+pub mod databases;
 mod forward;
 pub mod http;
 mod kubeconfig;
