@@ -49,8 +49,10 @@ pub(super) fn over_tls(password: &[u8]) -> Vec<u8> {
     [password, &[0]].concat()
 }
 
-/// The same without TLS: encrypted with the key the server gave, which nobody vouches for. That is what
-/// `sslMode: disable` asks for; whoever only listens learns nothing. `None` if the key is of no use.
+/// The same without TLS: encrypted with the key the server gave, which nobody vouches for. Whoever only
+/// listens learns nothing; whoever sits between can give a key of his own, as he can give a certificate
+/// of his own under `sslMode: require`. To refuse would make logins fail whenever the server's cache is
+/// cold, after each restart, and drive nobody to more than `require`. `None` if the key is of no use.
 pub(super) fn over_plaintext(password: &[u8], challenge: &[u8], pem: &[u8]) -> Option<Vec<u8>> {
     let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok()?;
     let key = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(&der).ok()?).ok()?;
