@@ -118,7 +118,8 @@ pub async fn drive<K, E, Fut>(
         .run(
             move |object, worker: Arc<Worker>| {
                 let (uid, reconcile) = (object.meta().uid.clone(), Arc::clone(&reconcile));
-                async move { worker.reconcile(uid, async { reconcile(object).await }).await }
+                // Boxed, since each layer around it would hold room for all of it, and thousands may wait at a time.
+                async move { worker.reconcile(uid, async { reconcile(object).await }.boxed()).await }
             },
             |object, failure, worker| on_failure(&*object, failure, &worker.backoffs),
             worker,

@@ -1,4 +1,4 @@
-//! Watches with sane settings: bookmarks, pages of 500, a capped and jittered backoff of their own, connections that
+//! Watches with sane settings: bookmarks, small pages, a capped and jittered backoff of their own, connections that
 //! died silently noticed after about a minute. What reconcile does not read is dropped before it is stored.
 
 use std::fmt::Debug;
@@ -17,12 +17,15 @@ use crate::backoff::{BackoffPolicy, Pauses};
 /// How long one watch request lasts, in seconds. The watcher gives up on a silent connection 5 s later, so this
 /// bounds how long an event can go unseen behind a half-open connection.
 const WATCH_SECONDS: u32 = 60;
+/// Objects asked for at once. A page is held as text and as objects at the same time, and what that takes at the start
+/// stays with the process.
+const PAGE: u32 = 100;
 const PAUSES: BackoffPolicy = BackoffPolicy { first: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
 /// The settings of every watch; add selectors to it.
 #[must_use]
 pub fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
 /// A store and the stream that fills it. The store stays empty until somebody polls the stream: give
