@@ -32,7 +32,9 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("self.type == 'sqlite' || has(self.host)").message("spec.host is required for this type"))]
 #[x_kube(validation = Rule::new("self.type == 'sqlite' || has(self.credentialsRef)").message("spec.credentialsRef is required for this type"))]
 #[x_kube(validation = Rule::new("self.type != 'sqlite' || has(self.database)").message("spec.database is required for sqlite: ':memory:' or a relative path"))]
-#[x_kube(validation = Rule::new("self.type != 'sqlite' || !has(self.database) || self.database == ':memory:' || !(self.database.startsWith('/') || self.database.split('/').exists(part, part == '..'))").message("spec.database of type sqlite must be ':memory:' or a relative path without '..'"))]
+#[x_kube(validation = Rule::new("self.type != 'sqlite' || !has(self.database) || self.database == ':memory:' || !self.database.split('/').exists(part, part in ['', '.', '..'])").message("spec.database of type sqlite must be ':memory:' or a relative path without '..'"))]
+#[x_kube(validation = Rule::new("!has(self.sqlite) || self.type == 'sqlite'").message("spec.sqlite needs type sqlite"))]
+#[x_kube(validation = Rule::new("!has(self.sqlite) || !has(self.database) || self.database != ':memory:'").message("spec.sqlite.volume holds a file: spec.database cannot be ':memory:'"))]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
     /// The engine that listens there.
@@ -50,7 +52,8 @@ pub struct DatabaseSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
 
-    /// Name of the database on the server; for sqlite a relative path or ':memory:'.
+    /// Name of the database on the server; for sqlite a relative path or ':memory:'. The path begins on the volume of
+    /// spec.sqlite.volume, and for db-probe in the folder of the Database's namespace below its --sqlite-root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub database: Option<String>,
@@ -78,6 +81,10 @@ pub struct DatabaseSpec {
     /// Which certificate authorities are trusted by verify-ca and verify-full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DatabaseTls>,
+
+    /// Where the file of an SQLite database is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlite: Option<DatabaseSqlite>,
 }
 
 fn default_connection_timeout() -> u32 {
@@ -213,11 +220,54 @@ pub enum CaKind {
     ConfigMap,
 }
 
+/// Where the file of an SQLite database is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSqlite {
+    /// The volume with the file, of the Database's namespace. The pods of a DBHubInstance mount it, read only; without
+    /// it they cannot serve the file. db-probe does not mount it: it sees the file only below its own --sqlite-root.
+    pub volume: SqliteVolume,
+}
+
+/// A volume with SQLite files: a claim or a ConfigMap.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.persistentVolumeClaim) != has(self.configMap)").message("spec.sqlite.volume takes exactly one of persistentVolumeClaim and configMap"))]
+pub struct SqliteVolume {
+    /// A PersistentVolumeClaim. A file in WAL mode cannot be read on it, since the mount is read only: set it to
+    /// journal_mode DELETE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<SqliteClaim>,
+
+    /// A ConfigMap, for small files that change seldom: each key is a file, most of them in binaryData.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<SqliteConfigMap>,
+}
+
+/// The PersistentVolumeClaim with the file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SqliteClaim {
+    /// Name of the PersistentVolumeClaim.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub claim_name: String,
+}
+
+/// The ConfigMap with the file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SqliteConfigMap {
+    /// Name of the ConfigMap; spec.database is one of its keys.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
 /// What db-probe found at its last look.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
-    /// Summary of the conditions: Pending (not probed yet), Connected, Degraded, Failed.
+    /// Summary of the conditions: Pending (not probed yet, or a file that db-probe cannot see), Connected, Degraded,
+    /// Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<DatabasePhase>,
 
@@ -255,7 +305,7 @@ pub struct DatabaseStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum DatabasePhase {
-    /// Not probed yet.
+    /// Not probed yet, or an SQLite file that db-probe cannot see.
     Pending,
     /// The last login and query succeeded.
     Connected,
