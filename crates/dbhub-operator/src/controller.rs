@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use api_types::{CaKind, CaRef, CredentialsRef, DBHubInstance, Database, DatabasePhase, Privileges, names};
+use api_types::{
+    CaKind, CaRef, CredentialsRef, DBHubInstance, Database, DatabasePhase, Privileges, SqliteVolume, names,
+};
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
@@ -41,6 +43,7 @@ pub async fn run(operator: OperatorContext, settings: Settings) -> Result<(), Bo
         .reconcile_on(by_database(instances.clone(), database_events))
         .reconcile_on(by_secret(&client, &instances, &databases))
         .reconcile_on(by_config_map(&client, &instances, &databases))
+        .reconcile_on(by_claim(&client, &instances, &databases))
         .reconcile_on(owned::<Deployment>(&client))
         .reconcile_on(owned::<Service>(&client))
         .reconcile_on(owned::<ServiceAccount>(&client))
@@ -175,7 +178,7 @@ fn by_secret(
     })
 }
 
-/// The instance that owns a ConfigMap, and those that use it as CA through a Database.
+/// The instance that owns a ConfigMap, and those that use it as CA or for a file through a Database.
 fn by_config_map(
     client: &Client,
     instances: &Store<DBHubInstance>,
@@ -187,9 +190,27 @@ fn by_config_map(
         let mut concerned: Vec<_> = owner(&change).collect();
         concerned.extend(through_databases(&instances.state(), &databases, |database| {
             let ca = ca_of(database, CaKind::ConfigMap).map(|ca| ca.name.as_str());
-            database.metadata.namespace.as_deref() == Some(&change.namespace) && ca == Some(&name)
+            let volume = volume_of(database).and_then(|volume| Some(volume.config_map.as_ref()?.name.as_str()));
+            database.metadata.namespace.as_deref() == Some(&change.namespace) && [ca, volume].contains(&Some(&name))
         }));
         stream::iter(concerned)
+    })
+}
+
+/// The instances that serve a file on a claim.
+fn by_claim(
+    client: &Client,
+    instances: &Store<DBHubInstance>,
+    databases: &Store<Database>,
+) -> impl Stream<Item = Concerned> + use<> {
+    let (instances, databases) = (instances.clone(), databases.clone());
+    metadata::<PersistentVolumeClaim>(client, stores::watch_config()).flat_map(move |change| {
+        let name = name(&change);
+        stream::iter(through_databases(&instances.state(), &databases, |database| {
+            let claim = volume_of(database).and_then(|volume| volume.persistent_volume_claim.as_ref());
+            database.metadata.namespace.as_deref() == Some(&change.namespace)
+                && claim.is_some_and(|claim| claim.claim_name == name)
+        }))
     })
 }
 
@@ -210,6 +231,10 @@ fn credentials_of(database: &Database) -> Option<(&str, &CredentialsRef)> {
 
 fn ca_of(database: &Database, kind: CaKind) -> Option<&CaRef> {
     database.spec.tls.as_ref()?.ca_ref.as_ref().filter(|ca| ca.kind == kind)
+}
+
+fn volume_of(database: &Database) -> Option<&SqliteVolume> {
+    database.spec.sqlite.as_ref().map(|sqlite| &sqlite.volume)
 }
 
 /// The instances that select one of the Databases that use something.

@@ -61,7 +61,7 @@ pub fn secret(yaml: &str) -> Keyed {
     Keyed::from(Secret { data: Some(data), ..secret })
 }
 
-/// A Database whose Secret and CA exist, changed further by `change`.
+/// A Database whose Secret, CA and volume (with the file `app.db`) exist, changed further by `change`.
 pub fn candidate(yaml: &str, change: impl FnOnce(&mut DatabaseSpec)) -> Candidate {
     let mut database = database(yaml);
     change(&mut database.spec);
@@ -70,7 +70,11 @@ pub fn candidate(yaml: &str, change: impl FnOnce(&mut DatabaseSpec)) -> Candidat
         Arc::new(Keyed::from(ConfigMap { data: Some(data), ..ConfigMap::default() }))
     });
     let creds = secret("stringData: {username: reader, password: 'p$w{x}${HOME}'}");
-    Candidate { database: Arc::new(database), credentials: Some(Arc::new(creds)), ca }
+    let volume = database.spec.sqlite.is_some().then(|| {
+        let data = [("app.db".to_owned(), k8s_openapi::ByteString(b"SQLite format 3".to_vec()))].into();
+        Arc::new(Keyed::from(ConfigMap { binary_data: Some(data), ..ConfigMap::default() }))
+    });
+    Candidate { database: Arc::new(database), credentials: Some(Arc::new(creds)), ca, volume }
 }
 
 /// Candidates out of a YAML list.

@@ -1,13 +1,13 @@
-//! Every read that a reconcile needs, and no decision: the instance, the Databases it selects with their Secrets and
-//! CAs, the objects of our names, its pods. What is `None` was looked for and is not there; a failed look is an error.
+//! Every read that a reconcile needs, and no decision: the instance, the Databases it selects with their Secrets, CAs
+//! and volumes, the objects of our names, its pods. What is `None` was looked for and is not there; a failed look is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api_types::{CaKind, DBHubInstance, Database, names};
+use api_types::{CaKind, DBHubInstance, Database, SqliteVolume, names};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::api::ListParams;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt as _};
@@ -27,8 +27,8 @@ pub use live::{Live, Owned};
 /// Reads of one instance that run at the same time.
 const PARALLEL_READS: usize = 8;
 
-/// The values of a Secret or ConfigMap.
-#[derive(Debug)]
+/// The values of a Secret or ConfigMap; a claim has none.
+#[derive(Debug, Default)]
 pub struct Keyed {
     values: BTreeMap<String, SecretSlice<u8>>,
     allowed_namespaces: Option<String>,
@@ -64,8 +64,9 @@ impl From<Secret> for Keyed {
 
 impl From<ConfigMap> for Keyed {
     fn from(map: ConfigMap) -> Self {
-        let values = map.data.unwrap_or_default();
-        let values = values.into_iter().map(|(key, value)| (key, value.into_bytes().into())).collect();
+        let texts = map.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes()));
+        let bytes = map.binary_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+        let values = texts.chain(bytes).map(|(key, value)| (key, value.into())).collect();
         Self { values, allowed_namespaces: None }
     }
 }
@@ -79,12 +80,22 @@ pub struct Candidate {
     pub credentials: Option<Arc<Keyed>>,
     /// The Secret or ConfigMap of `tls.caRef`.
     pub ca: Option<Arc<Keyed>>,
+    /// The claim or ConfigMap of `sqlite.volume`.
+    pub volume: Option<Arc<Keyed>>,
+}
+
+/// What can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Secret,
+    ConfigMap,
+    Claim,
 }
 
 /// One object to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Wanted {
-    config_map: bool,
+    kind: Kind,
     namespace: String,
     name: String,
 }
@@ -95,7 +106,7 @@ pub async fn instance(client: &Client, namespace: &str, name: &str) -> Result<Op
     call(format!("read DBHubInstance {name}"), api.get_opt(name)).await
 }
 
-/// The Databases that the instance selects, each with its Secret and CA. An object named by several is read once.
+/// The Databases that the instance selects, each with its Secret, CA and volume. An object named by several is read once.
 async fn candidates(
     client: &Client,
     databases: &Store<Database>,
@@ -108,8 +119,11 @@ async fn candidates(
         .filter(|database| database.namespace() == instance.namespace())
         .filter(|database| selects(selector, &database.name_any(), database.labels()))
         .collect();
-    let wanted: BTreeSet<_> =
-        selected.iter().flat_map(|database| [credentials_of(database), ca_of(database)]).flatten().collect();
+    let wanted: BTreeSet<_> = selected
+        .iter()
+        .flat_map(|database| [credentials_of(database), ca_of(database), volume_of(database)])
+        .flatten()
+        .collect();
     let found: BTreeMap<Wanted, Arc<Keyed>> = stream::iter(wanted)
         .map(|wanted| async { Ok::<_, ApiError>((read(client, &wanted).await?, wanted)) })
         .buffer_unordered(PARALLEL_READS)
@@ -122,6 +136,7 @@ async fn candidates(
         .map(|database| Candidate {
             credentials: look_up(credentials_of(&database)),
             ca: look_up(ca_of(&database)),
+            volume: look_up(volume_of(&database)),
             database,
         })
         .collect())
@@ -130,23 +145,40 @@ async fn candidates(
 fn credentials_of(database: &Database) -> Option<Wanted> {
     let reference = database.spec.credentials_ref.as_ref()?;
     let namespace = reference.namespace.clone().or_else(|| database.namespace())?;
-    Some(Wanted { config_map: false, namespace, name: reference.name.clone() })
+    Some(Wanted { kind: Kind::Secret, namespace, name: reference.name.clone() })
 }
 
 fn ca_of(database: &Database) -> Option<Wanted> {
     let reference = database.spec.tls.as_ref()?.ca_ref.as_ref()?;
-    let config_map = reference.kind == CaKind::ConfigMap;
-    Some(Wanted { config_map, namespace: database.namespace()?, name: reference.name.clone() })
+    let kind = match reference.kind {
+        CaKind::Secret => Kind::Secret,
+        CaKind::ConfigMap => Kind::ConfigMap,
+    };
+    Some(Wanted { kind, namespace: database.namespace()?, name: reference.name.clone() })
+}
+
+fn volume_of(database: &Database) -> Option<Wanted> {
+    let SqliteVolume { persistent_volume_claim, config_map } = &database.spec.sqlite.as_ref()?.volume;
+    let claim = persistent_volume_claim.as_ref().map(|claim| (Kind::Claim, &claim.claim_name));
+    let (kind, name) = claim.or_else(|| config_map.as_ref().map(|map| (Kind::ConfigMap, &map.name)))?;
+    Some(Wanted { kind, namespace: database.namespace()?, name: name.clone() })
 }
 
 async fn read(client: &Client, wanted: &Wanted) -> Result<Option<Keyed>, ApiError> {
-    let Wanted { config_map, namespace, name } = wanted;
-    if *config_map {
-        let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        let found = call(format!("read ConfigMap {namespace}/{name}"), api.get_opt(name)).await?;
-        return Ok(found.map(Keyed::from));
+    let Wanted { kind, namespace, name } = wanted;
+    match kind {
+        Kind::Secret => secret(client, namespace, name).await,
+        Kind::ConfigMap => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            let found = call(format!("read ConfigMap {namespace}/{name}"), api.get_opt(name)).await?;
+            Ok(found.map(Keyed::from))
+        }
+        Kind::Claim => {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+            let what = format!("read PersistentVolumeClaim {namespace}/{name}");
+            Ok(call(what, api.get_metadata_opt(name)).await?.map(|_| Keyed::default()))
+        }
     }
-    secret(client, namespace, name).await
 }
 
 /// Everything that a pass reads before it decides.

@@ -61,6 +61,14 @@ fn a_secret_is_known_by_what_refers_to_it() {
 }
 
 #[test]
+fn a_volume_is_known_by_what_refers_to_it() {
+    let file = database("{name: f, type: sqlite, database: a.db, sqlite: {volume: {configMap: {name: m}}}}");
+    let volume = volume_of(&file).unwrap();
+    assert_eq!(volume.config_map.as_ref().map(|map| map.name.as_str()), Some("m"));
+    assert!(volume.persistent_volume_claim.is_none() && volume_of(&database(PROD)).is_none());
+}
+
+#[test]
 fn an_owned_object_reaches_its_owner_even_when_it_lost_the_reference() {
     let owned: ConfigMap = serde_norway::from_str(
         "metadata: {name: x, namespace: ns, ownerReferences: [{apiVersion: dbhub.tas.io/v1alpha1, \

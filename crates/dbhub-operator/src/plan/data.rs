@@ -35,7 +35,7 @@ pub fn ca(names: &Names, owner: &OwnerReference, sources: &[Source]) -> Option<C
         .iter()
         .filter_map(|source| match &source.backend {
             Backend::Server(server) => Some((ca_key(&source.id), server.tls.ca()?.as_str().to_owned())),
-            Backend::Memory => None,
+            Backend::Memory | Backend::File(_) => None,
         })
         .collect();
     (!files.is_empty()).then(|| ConfigMap {
@@ -79,7 +79,13 @@ fn bytes(text: &SecretString) -> ByteString {
 
 /// Changes exactly when something changes that a pod reads only at its start.
 #[must_use]
-pub fn fingerprint(config: &ConfigMap, ca: Option<&ConfigMap>, creds: &Secret, token: Option<&Token>) -> String {
+pub fn fingerprint(
+    config: &ConfigMap,
+    ca: Option<&ConfigMap>,
+    creds: &Secret,
+    token: Option<&Token>,
+    sources: &[Source],
+) -> String {
     let mut hash = Sha256::new();
     let mut add = |key: &str, value: &[u8]| {
         for part in [key.as_bytes(), value] {
@@ -93,6 +99,13 @@ pub fn fingerprint(config: &ConfigMap, ca: Option<&ConfigMap>, creds: &Secret, t
     }
     for (key, value) in creds.data.iter().flatten() {
         add(key, &value.0);
+    }
+    for source in sources {
+        if let Backend::File(file) = &source.backend
+            && let Some(revision) = &file.revision
+        {
+            add(source.id.as_str(), revision.as_bytes());
+        }
     }
     add(TOKEN_KEY, token.map_or("", |token| token.whole().expose_secret()).as_bytes());
     hexadecimal(&hash.finalize())

@@ -13,6 +13,7 @@ pub mod selection;
 pub mod service;
 pub mod target;
 pub mod toml;
+pub mod volumes;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
@@ -62,7 +63,7 @@ pub fn workload(request: &Request, sources: &[Source], kept: &Kept, cluster_doma
     let config = data::config(names, owner, &toml::render(sources));
     let ca = data::ca(names, owner, sources);
     let creds = data::creds(names, owner, sources, &kept.salt);
-    let fingerprint = data::fingerprint(&config, ca.as_ref(), &creds, kept.token.as_ref());
+    let fingerprint = data::fingerprint(&config, ca.as_ref(), &creds, kept.token.as_ref(), sources);
     let hosts = service::allowed_hosts(names, cluster_domain, &spec.allowed_hosts);
     let generated = request.access.token().is_some_and(|place| place.generated);
     Workload {

@@ -35,7 +35,7 @@ fn databases(sources: &[Source]) -> impl Iterator<Item = NetworkPolicyEgressRule
         .iter()
         .filter_map(|source| match &source.backend {
             Backend::Server(server) => Some((server.port, server.host.as_str().parse::<std::net::Ipv4Addr>().ok())),
-            Backend::Memory => None,
+            Backend::Memory | Backend::File(_) => None,
         })
         .collect();
     targets.into_iter().map(|(target, address)| NetworkPolicyEgressRule {

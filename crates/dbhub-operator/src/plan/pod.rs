@@ -1,20 +1,21 @@
-//! One DBHub pod: arguments, environment, probes, files and the rights it does without. Pure. Odd facts about DBHub
-//! were found by running 1.4.0.
+//! One DBHub pod: arguments, environment, probes and the rights it does without. Pure. Odd facts about DBHub were found
+//! by running 1.4.0. Its files are in [`super::volumes`].
 
 use std::collections::BTreeMap;
 
 use api_types::{ComputeResources, Resources};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle,
-    LifecycleHandler, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
-    SecurityContext, SleepAction, Volume, VolumeMount,
+    Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler,
+    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
+    SleepAction,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::files::{CA_FOLDER, CONFIG_KEY, CONFIG_PATH};
+use super::files::CONFIG_PATH;
 use super::quantity::canonical;
 use super::service::PORT_NAME;
+use super::volumes::volumes;
 use crate::validate::source::{Backend, Source};
 use crate::validate::token::TokenPlace;
 use crate::validate::{Access, Request};
@@ -35,25 +36,15 @@ const DRAIN_SECONDS: i64 = 5;
 #[must_use]
 pub fn pod(request: &Request, sources: &[Source], allowed_hosts: &str) -> PodSpec {
     let names = &request.names;
-    let needs_ca = sources.iter().any(|source| match &source.backend {
-        Backend::Server(server) => server.tls.ca().is_some(),
-        Backend::Memory => false,
-    });
-    let mut volumes = vec![("config", names.config(), CONFIG_PATH, Some(CONFIG_KEY))];
-    if needs_ca {
-        volumes.push(("ca", names.ca(), CA_FOLDER, None));
-    }
+    let (volumes, mounts) = volumes(names, sources);
     PodSpec {
         automount_service_account_token: Some(false),
-        containers: vec![Container {
-            volume_mounts: Some(volumes.iter().map(|(name, _, path, file)| mount(name, path, *file)).collect()),
-            ..container(request, sources, allowed_hosts)
-        }],
+        containers: vec![Container { volume_mounts: Some(mounts), ..container(request, sources, allowed_hosts) }],
         enable_service_links: Some(false),
         security_context: Some(pod_security()),
         service_account_name: Some(names.account()),
         termination_grace_period_seconds: Some(20),
-        volumes: Some(volumes.into_iter().map(|(name, map, ..)| volume(name, map)).collect()),
+        volumes: Some(volumes),
         ..PodSpec::default()
     }
 }
@@ -145,26 +136,6 @@ fn secret(name: &str, secret: &str, key: &str) -> EnvVar {
     let reference = SecretKeySelector { key: key.to_owned(), name: secret.to_owned(), optional: None };
     let source = EnvVarSource { secret_key_ref: Some(reference), ..EnvVarSource::default() };
     EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
-}
-
-/// A file is mounted by itself, not its folder: DBHub reloads a file that changes under it, once, and drops every
-/// connection doing so.
-fn mount(name: &str, path: &str, file: Option<&str>) -> VolumeMount {
-    VolumeMount {
-        mount_path: path.to_owned(),
-        name: name.to_owned(),
-        read_only: Some(true),
-        sub_path: file.map(str::to_owned),
-        ..VolumeMount::default()
-    }
-}
-
-fn volume(name: &str, config_map: String) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: config_map, ..ConfigMapVolumeSource::default() }),
-        ..Volume::default()
-    }
 }
 
 /// What the instance says, else what DBHub was seen to need (145 MB at rest) with room for answers.

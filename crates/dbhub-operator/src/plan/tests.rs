@@ -2,7 +2,9 @@ use insta::assert_yaml_snapshot;
 
 use super::*;
 use crate::fixtures::{instance, secret, sources};
+use crate::validate::file::File;
 use crate::validate::request;
+use crate::validate::source::Backend;
 use crate::validate::token::{Token, TokenPlace};
 
 const TENANT: &str = "
@@ -57,6 +59,36 @@ fn stdio_has_an_open_stdin_and_no_way_in() {
     assert_yaml_snapshot!("stdio_pod", planned.deployment.spec.unwrap().template.spec);
 }
 
+const FILES: &str = "
+    - {name: reports.eu, type: sqlite, database: 2026/q1.db, sqlite: {volume: {persistentVolumeClaim: {claimName: reports}}}}
+    - {name: rates, type: sqlite, database: app.db, sqlite: {volume: {configMap: {name: rates}}}}
+";
+
+#[test]
+fn files_are_on_volumes_of_their_own_that_nobody_can_write() {
+    let planned = planned("{auth: {mode: none}}", FILES, "abc");
+    let pod = planned.deployment.spec.unwrap().template.spec.unwrap();
+    assert_yaml_snapshot!("files", (&pod.volumes, &pod.containers[0].volume_mounts));
+    insta::assert_snapshot!("files_toml", planned.config.data.unwrap()["dbhub.toml"]);
+    assert_eq!(planned.creds.data.unwrap().keys().collect::<Vec<_>>(), ["rollout-salt"], "a file has no login");
+}
+
+#[test]
+fn pods_roll_when_a_file_in_a_config_map_changes() {
+    let fingerprint = |change: fn(&mut File)| {
+        let mut sources = sources(FILES);
+        for source in &mut sources {
+            if let Backend::File(file) = &mut source.backend {
+                change(file);
+            }
+        }
+        let request = request(&instance("{}")).unwrap();
+        fingerprint_of(&workload(&request, &sources, &kept("abc"), "cluster.local"))
+    };
+    assert_eq!(fingerprint(|_| ()), fingerprint(|_| ()));
+    assert_ne!(fingerprint(|_| ()), fingerprint(|file| file.revision = Some("other".into())));
+}
+
 #[test]
 fn a_token_that_was_brought_or_is_not_wanted_is_not_made() {
     let brought = planned("{auth: {tokenSecretRef: {name: mine, key: t}}}", TENANT, "abc");
@@ -85,7 +117,7 @@ fn pods_roll_when_what_they_read_at_start_changes_and_at_nothing_else() {
 
     let request = request(&instance("{}")).unwrap();
     let mut changed = sources(ONE);
-    if let crate::validate::source::Backend::Server(server) = &mut changed[0].backend {
+    if let Backend::Server(server) = &mut changed[0].backend {
         server.credentials.password = "new".into();
     }
     assert_ne!(fingerprint_of(&workload(&request, &changed, &kept("abc"), "cluster.local")), first, "password");

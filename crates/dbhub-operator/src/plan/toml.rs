@@ -4,7 +4,7 @@
 use api_types::Operation;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
-use super::files::ca_path;
+use super::files::{ca_path, sqlite_path};
 use crate::plan::ids::SourceId;
 use crate::validate::source::{Backend, Server, Source, Tls};
 
@@ -23,14 +23,18 @@ fn source(source: &Source) -> Table {
     let mut table = Table::new();
     set(&mut table, "id", source.id.as_str());
     match &source.backend {
-        Backend::Memory => {
-            set(&mut table, "type", "sqlite");
-            set(&mut table, "database", ":memory:");
-        }
+        Backend::Memory => sqlite(&mut table, ":memory:"),
+        Backend::File(file) => sqlite(&mut table, &sqlite_path(&source.id, &file.path)),
         Backend::Server(server) => connection(&mut table, &source.id, server),
     }
     set(&mut table, "lazy", true);
     table
+}
+
+/// DBHub knows no TLS and no timeout here, and opens the file for writing where it can: the mount is read only.
+fn sqlite(table: &mut Table, database: &str) {
+    set(table, "type", "sqlite");
+    set(table, "database", database);
 }
 
 fn connection(table: &mut Table, id: &SourceId, server: &Server) {

@@ -2,6 +2,7 @@
 //! [`source::Source`] a database that DBHub reads as meant. Pure, but for the random values that [`kept`] makes once.
 
 pub mod ca;
+pub mod file;
 pub mod problem;
 pub mod rejection;
 pub mod source;

@@ -3,6 +3,7 @@
 use api_types::Engine;
 
 use super::ca::CaError;
+use super::file::Volume;
 
 /// Why a Database is left out; the others are served all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,9 +77,29 @@ pub enum Rejection {
         /// What is wrong with it.
         error: CaError,
     },
-    /// A file of SQLite would need a volume.
-    #[error("DBHub's pods have no volume with this file; only ':memory:' can be served")]
-    FileUnsupported,
+    /// A file of SQLite without a volume.
+    #[error("DBHub's pods have no volume with this file: name it in spec.sqlite.volume")]
+    NoVolume,
+    /// Not exactly one kind of volume; admission refuses that.
+    #[error("spec.sqlite.volume must name one of persistentVolumeClaim and configMap")]
+    VolumeInvalid,
+    /// `spec.sqlite.volume` names nothing; no pod would start with it.
+    #[error("{volume} of spec.sqlite.volume does not exist")]
+    VolumeNotFound {
+        /// What was looked for.
+        volume: Volume,
+    },
+    /// The ConfigMap has no such file.
+    #[error("ConfigMap {name} of spec.sqlite.volume has no key {key}, which spec.database names")]
+    FileNotFound {
+        /// Name of the ConfigMap.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// DBHub would open another file.
+    #[error("DBHub misreads this spec.database: a path on the volume has no '..', '?', '\\' or '${{'")]
+    PathUnsupported,
 }
 
 impl Rejection {
@@ -87,7 +108,7 @@ impl Rejection {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::IdCollision { .. } => "IdCollision",
-            Self::FieldMissing { .. } => "InvalidSpec",
+            Self::FieldMissing { .. } | Self::VolumeInvalid => "InvalidSpec",
             Self::HostUnsupported => "HostUnsupported",
             Self::DatabaseNameUnsupported => "DatabaseNameUnsupported",
             Self::SslModeUnsupported { .. } => "SslModeUnsupported",
@@ -96,7 +117,10 @@ impl Rejection {
             Self::CredentialsNotShared { .. } => "CredentialsNotShared",
             Self::CaNotFound { .. } => "CaNotFound",
             Self::CaInvalid { .. } => "CaInvalid",
-            Self::FileUnsupported => "FileNotVisible",
+            Self::NoVolume => "FileNotVisible",
+            Self::VolumeNotFound { .. } => "VolumeNotFound",
+            Self::FileNotFound { .. } => "FileNotFound",
+            Self::PathUnsupported => "PathUnsupported",
         }
     }
 }

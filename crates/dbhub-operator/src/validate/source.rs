@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ca::CaBundle;
+use super::file::{File, file};
 use super::rejection::Rejection;
 use crate::gather::{Candidate, Keyed};
 use crate::plan::ids::SourceId;
@@ -40,6 +41,8 @@ pub enum Backend {
     Server(Box<Server>),
     /// An SQLite database in memory, empty at each start.
     Memory,
+    /// An SQLite database in a file.
+    File(Box<File>),
 }
 
 /// One database on a server.
@@ -188,7 +191,7 @@ fn claim_id(taken: &mut BTreeMap<String, String>, name: &str) -> Result<SourceId
 fn backend(candidate: &Candidate, platform: Option<&CaBundle>) -> Result<Backend, Rejection> {
     let spec = &candidate.database.spec;
     let Some(default_port) = spec.engine.default_port() else {
-        return memory(spec.database.as_deref());
+        return sqlite(candidate);
     };
     let missing = |field| Rejection::FieldMissing { field };
     let reference = spec.credentials_ref.as_ref().ok_or(missing("credentialsRef"))?;
@@ -204,10 +207,10 @@ fn backend(candidate: &Candidate, platform: Option<&CaBundle>) -> Result<Backend
     })))
 }
 
-fn memory(database: Option<&str>) -> Result<Backend, Rejection> {
-    match database {
+fn sqlite(candidate: &Candidate) -> Result<Backend, Rejection> {
+    match candidate.database.spec.database.as_deref() {
         Some(":memory:") => Ok(Backend::Memory),
-        Some(_) => Err(Rejection::FileUnsupported),
+        Some(path) => file(&candidate.database, path, candidate.volume.as_deref()).map(Box::new).map(Backend::File),
         None => Err(Rejection::FieldMissing { field: "database" }),
     }
 }

@@ -27,6 +27,11 @@ fn what_dbhub_would_misread_is_left_out_and_the_rest_is_served() {
         - {name: h-verify, type: sqlserver, host: ms.internal, database: app, sslMode: verify-full}
         - {name: i-file, type: sqlite, database: data/app.db}
         - {name: j-memory, type: sqlite, database: ':memory:'}
+        - {name: k-claim, type: sqlite, database: data/app.db, sqlite: {volume: {persistentVolumeClaim: {claimName: c}}}}
+        - {name: l-map, type: sqlite, database: app.db, sqlite: {volume: {configMap: {name: m}}}}
+        - {name: m-key, type: sqlite, database: other.db, sqlite: {volume: {configMap: {name: m}}}}
+        - {name: n-query, type: sqlite, database: 'app.db?x', sqlite: {volume: {configMap: {name: m}}}}
+        - {name: o-none, type: sqlite, database: app.db, sqlite: {volume: {}}}
         ",
     );
     insta::assert_snapshot!(judged.join("\n"), @"
@@ -40,6 +45,11 @@ fn what_dbhub_would_misread_is_left_out_and_the_rest_is_served() {
     h-verify: SslModeUnsupported
     i-file: FileNotVisible
     j-memory: served
+    k-claim: served
+    l-map: served
+    m-key: FileNotFound
+    n-query: PathUnsupported
+    o-none: InvalidSpec
     ");
 }
 
@@ -87,7 +97,7 @@ fn tls_of(yaml: &str, platform: Option<&CaBundle>) -> Tls {
     let verdict = judge(vec![candidate(yaml, |_| {})], &Policy::default(), platform).remove(0);
     match verdict.result.unwrap().backend {
         Backend::Server(server) => server.tls,
-        Backend::Memory => panic!("a server was meant"),
+        Backend::Memory | Backend::File(_) => panic!("a server was meant"),
     }
 }
 
@@ -113,6 +123,18 @@ fn a_ca_that_is_missing_or_no_ca_leaves_the_database_out() {
     assert_eq!(reason(None), "CaNotFound");
     assert_eq!(reason(Some("stringData: {other: x}")), "CaNotFound");
     assert_eq!(reason(Some("stringData: {ca.crt: x}")), "CaInvalid");
+}
+
+#[test]
+fn a_volume_that_does_not_exist_leaves_the_database_out() {
+    for volume in ["{persistentVolumeClaim: {claimName: c}}", "{configMap: {name: c}}"] {
+        let yaml = format!("{{name: file, type: sqlite, database: app.db, sqlite: {{volume: {volume}}}}}");
+        let mut file = candidate(&yaml, |_| {});
+        file.volume = None;
+        let rejection = judge(vec![file], &Policy::default(), None).remove(0).result.unwrap_err();
+        assert_eq!(rejection.reason(), "VolumeNotFound");
+        assert!(rejection.to_string().ends_with(" c of spec.sqlite.volume does not exist"), "{rejection}");
+    }
 }
 
 fn problem(spec: &str) -> Option<&'static str> {
