@@ -29,7 +29,7 @@ pub async fn publish(ctx: &Context, database: &Database, past: &Past, verdict: V
 
 async fn announce(ctx: &Context, database: &Database, verdict: &Verdict) {
     let type_ = match verdict.status.phase {
-        Some(DatabasePhase::Connected) => EventType::Normal,
+        Some(DatabasePhase::Connected | DatabasePhase::Pending) => EventType::Normal,
         _ => EventType::Warning,
     };
     let note = verdict.status.message.as_deref().unwrap_or_default();

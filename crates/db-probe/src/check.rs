@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api_types::{ConnectionPool, Privileges};
 use clap::value_parser;
+use rustix::process::{getegid, geteuid};
 use secrecy::SecretString;
 use serde::Serialize;
 use sql_client::{ConnectOptions, Credentials, DeniedAddresses, Endpoint, Engine, Host, TlsMode, TrustRoots};
 
-use crate::error::Reason;
-use crate::probe::{Reached, Unreached, ask};
+use crate::error::{FileName, Reason};
+use crate::probe::{Account, Place, Reached, RelativePath, Root, SqliteOptions, ask, ask_file};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,6 +31,10 @@ Exit codes:
    9  TooManyConnections, ServerNotReady
   10  ProtocolError";
 
+/// The engines that have servers, and what only they need.
+const SERVERS: [(&str, &str); 3] = [("engine", "postgres"), ("engine", "mysql"), ("engine", "mariadb")];
+const FOR_SERVERS: [&str; 7] = ["host", "port", "database", "user", "password_file", "ssl_mode", "ca_file"];
+
 /// Probes one database once and says what was found; nothing is needed of Kubernetes
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -39,8 +44,8 @@ pub struct Check {
     engine: Kind,
 
     /// DNS name or IP address of the server
-    #[arg(long, value_parser = Host::parse)]
-    host: Host,
+    #[arg(long, value_parser = Host::parse, required_if_eq_any(SERVERS))]
+    host: Option<Host>,
 
     /// Port of the server [default: 5432 for postgres, else 3306]
     #[arg(long, value_parser = value_parser!(u16).range(1..))]
@@ -51,12 +56,16 @@ pub struct Check {
     database: Option<String>,
 
     /// User or role
-    #[arg(long)]
-    user: String,
+    #[arg(long, required_if_eq_any(SERVERS))]
+    user: Option<String>,
 
     /// File that holds the password, such as /dev/stdin; one newline at its end is left out
-    #[arg(long)]
-    password_file: PathBuf,
+    #[arg(long, required_if_eq_any(SERVERS))]
+    password_file: Option<PathBuf>,
+
+    /// The file of type sqlite, which takes nothing of a server; its mode is judged for the user that runs the check
+    #[arg(long, value_name = "PATH", required_if_eq("engine", "sqlite"), conflicts_with_all = FOR_SERVERS)]
+    file: Option<PathBuf>,
 
     /// disable, require, verify-ca or verify-full, as in a Database
     #[arg(long, default_value = "require")]
@@ -85,7 +94,24 @@ enum Kind {
     Postgres,
     Mysql,
     Mariadb,
+    Sqlite,
 }
+
+/// What the command line asks for.
+#[derive(Debug)]
+enum Asked {
+    Server(Box<ConnectOptions>),
+    File(SqliteOptions),
+}
+
+/// Why nothing was found.
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    message: String,
+}
+
+type Outcome = Result<Reached, Refusal>;
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
@@ -122,29 +148,68 @@ impl Check {
     /// A file that cannot be read or used, and an output that cannot be written.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let format = self.output;
-        let outcome = ask(&self.options()?).await;
+        let outcome = self.asked()?.answer().await;
         io::stdout().write_all(Report::of(&outcome).print(format)?.as_bytes())?;
         Ok(ExitCode::from(exit_code(reason(&outcome))))
     }
 
-    fn options(self) -> anyhow::Result<ConnectOptions> {
-        let engine = match self.engine {
-            Kind::Postgres => Engine::Postgres,
-            Kind::Mysql | Kind::Mariadb => Engine::Mysql,
-        };
+    fn asked(self) -> anyhow::Result<Asked> {
+        Ok(match self.engine {
+            Kind::Postgres => Asked::Server(Box::new(self.server(Engine::Postgres)?)),
+            Kind::Mysql | Kind::Mariadb => Asked::Server(Box::new(self.server(Engine::Mysql)?)),
+            Kind::Sqlite => Asked::File(self.sqlite()?),
+        })
+    }
+
+    fn server(self, engine: Engine) -> anyhow::Result<ConnectOptions> {
+        let password_file = self.password_file.context("--password-file is missing")?;
         Ok(ConnectOptions {
             engine,
-            endpoint: Endpoint { host: self.host, port: self.port.unwrap_or(engine.default_port()) },
+            endpoint: Endpoint {
+                host: self.host.context("--host is missing")?,
+                port: self.port.unwrap_or(engine.default_port()),
+            },
             database: self.database,
             tls: self.ssl_mode,
             roots: self.ca_file.map_or_else(|| Ok(TrustRoots::web()), |file| roots(&file))?,
-            credentials: Credentials { user: self.user, password: password(&self.password_file)? },
+            credentials: Credentials {
+                user: self.user.context("--user is missing")?,
+                password: password(&password_file)?,
+            },
             connect_timeout: Duration::from_secs(self.connection_timeout.into()),
             query_timeout: Duration::from_secs(self.query_timeout.into()),
             application_name: env!("CARGO_PKG_NAME").to_owned(),
             // Whoever can start this process can dial for themselves.
             denied: DeniedAddresses::default(),
         })
+    }
+
+    /// The file wherever it is: whoever can start this process can follow links for themselves.
+    fn sqlite(self) -> anyhow::Result<SqliteOptions> {
+        let given = self.file.context("--file is missing")?;
+        let path = std::fs::canonicalize(&given).or_else(|_| std::path::absolute(&given));
+        let path = path.with_context(|| format!("cannot tell where the file {} is", given.display()))?;
+        let below = path.to_str().and_then(|path| RelativePath::parse(path.strip_prefix('/')?));
+        Ok(SqliteOptions {
+            place: Place::File(Root::new("/".into()), below.context("--file names no file")?),
+            name: FileName { path: given.display().to_string(), namespace: None, on_volume: false },
+            writer: Some(Account { uid: geteuid().as_raw(), gid: getegid().as_raw() }),
+            connect_timeout: Duration::from_secs(self.connection_timeout.into()),
+            query_timeout: Duration::from_secs(self.query_timeout.into()),
+        })
+    }
+}
+
+impl Asked {
+    async fn answer(&self) -> Outcome {
+        match self {
+            Self::Server(options) => {
+                ask(options).await.map_err(|error| Refusal { reason: error.reason(), message: error.to_string() })
+            }
+            Self::File(options) => {
+                ask_file(options).await.map_err(|error| Refusal { reason: error.reason(), message: error.to_string() })
+            }
+        }
     }
 }
 
@@ -160,15 +225,19 @@ fn password(file: &Path) -> anyhow::Result<SecretString> {
     Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
 }
 
-fn reason(outcome: &Result<Reached, Unreached>) -> Reason {
-    outcome.as_ref().map_or_else(Unreached::reason, |_| Reason::Connected)
+fn reason(outcome: &Outcome) -> Reason {
+    outcome.as_ref().map_or_else(|refusal| refusal.reason, |_| Reason::Connected)
 }
 
 /// Must agree with [`EXIT_CODES`].
 fn exit_code(reason: Reason) -> u8 {
     match reason {
         Reason::Connected | Reason::Slow | Reason::Flapping => 0,
-        Reason::InvalidSpec | Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::CredentialsNotShared => 1,
+        Reason::InvalidSpec
+        | Reason::SecretNotFound
+        | Reason::SecretKeyMissing
+        | Reason::CredentialsNotShared
+        | Reason::FileNotVisible => 1,
         Reason::HostNotFound | Reason::HostNotAllowed => 3,
         Reason::ConnectionRefused => 4,
         Reason::Timeout => 5,
@@ -181,8 +250,9 @@ fn exit_code(reason: Reason) -> u8 {
 }
 
 impl Report {
-    fn of(outcome: &Result<Reached, Unreached>) -> Self {
-        let message = outcome.as_ref().err().map_or_else(|| "Connection verified".to_owned(), ToString::to_string);
+    fn of(outcome: &Outcome) -> Self {
+        let refused = outcome.as_ref().err().map(|refusal| refusal.message.clone());
+        let message = refused.unwrap_or_else(|| "Connection verified".to_owned());
         let found = outcome.as_ref().ok().map(|reached| Found {
             server_version: reached.version.clone(),
             login_milliseconds: reached.login.as_millis(),
@@ -205,7 +275,7 @@ impl Report {
         let Some(found) = &self.found else { return format!("{}: {}\n", self.reason, self.message) };
         let pool = match found.connection_pool {
             Some(pool) => format!("{} active, {} idle, beside this one", pool.active, pool.idle),
-            None => "the server did not tell".to_owned(),
+            None => "not told".to_owned(),
         };
         format!(
             "{}: {}\nserver:      {}\nlogin:       {} ms\nquery:       {} ms\nconnections: {pool}\nprivileges:  {:?}: {}\n",

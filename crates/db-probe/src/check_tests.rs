@@ -23,7 +23,7 @@ fn check(password: &str, more: &[&str]) -> (Check, tempfile::NamedTempFile) {
 #[test]
 fn the_defaults_are_those_of_a_database() {
     let (check, _file) = check("hunter2\n", &["--host=db.acme.internal"]);
-    let options = check.options().unwrap();
+    let options = check.server(Engine::Postgres).unwrap();
     assert_eq!(options.endpoint.to_string(), "db.acme.internal:5432");
     assert_eq!(options.tls, TlsMode::Require);
     assert_eq!((options.connect_timeout.as_secs(), options.query_timeout.as_secs()), (30, 15));
@@ -40,14 +40,14 @@ fn what_cannot_be_checked_is_refused() {
     }
     let (check, file) = check("", &["--host=db"]);
     drop(file);
-    assert!(check.options().unwrap_err().to_string().starts_with("cannot read the password file"));
+    assert!(check.asked().unwrap_err().to_string().starts_with("cannot read the password file"));
 }
 
 #[test]
 fn an_unusable_ca_file_is_said_to_be_one() {
     let (check, file) = check("no certificate", &["--host=db"]);
     let check = Check { ca_file: Some(file.path().to_owned()), ..check };
-    assert!(check.options().unwrap_err().to_string().starts_with("cannot use the CA file"));
+    assert!(check.asked().unwrap_err().to_string().starts_with("cannot use the CA file"));
 }
 
 #[test]
@@ -79,10 +79,47 @@ async fn a_refusal_is_told_with_its_reason() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let (check, _file) = check("hunter2", &["--host=127.0.0.1", &format!("--port={port}")]);
-    let outcome = ask(&check.options().unwrap()).await;
+    let outcome = check.asked().unwrap().answer().await;
     assert_eq!(exit_code(reason(&outcome)), 4);
     let text = Report::of(&outcome).text().replace(&port.to_string(), "PORT");
     assert_snapshot!(text, @"ConnectionRefused: nothing accepts connections at 127.0.0.1:PORT: check host, port and firewall");
+}
+
+#[test]
+fn a_file_takes_nothing_of_a_server_and_a_server_all_of_it() {
+    let code = |line: &[&str]| {
+        Cli::try_parse_from(std::iter::once(&"db-probe").chain(line)).err().map_or(0, |error| error.exit_code())
+    };
+    assert_eq!(code(&["--type=sqlite", "--file=app.db"]), 0);
+    for wrong in [
+        &["--type=sqlite"][..],
+        &["--type=sqlite", "--file=app.db", "--host=db"],
+        &["--type=sqlite", "--file=app.db", "--ssl-mode=disable"],
+        &["--type=postgres", "--file=app.db"],
+        &["--type=postgres", "--host=db"],
+        &["--type=mariadb", "--host=db", "--user=ann"],
+    ] {
+        assert_eq!(code(wrong), 2, "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_told_like_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.db");
+    let told = async || {
+        let line = ["db-probe", "--type=sqlite", "--file", file.to_str().unwrap()];
+        let outcome = Cli::try_parse_from(line).unwrap().check.asked().unwrap().answer().await;
+        (exit_code(reason(&outcome)), Report::of(&outcome).text())
+    };
+    assert_eq!(told().await.0, 8, "DatabaseNotFound");
+    std::fs::write(&file, "no database at all, but long enough to be read as a header and some more of it").unwrap();
+    assert_eq!(told().await.0, 10, "ProtocolError");
+    std::fs::remove_file(&file).unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (id)").unwrap();
+    let (code, text) = told().await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server:      SQLite 3.") && text.contains("privileges:  ReadWrite: "), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api_types::{CaKind, Database, names};
+use api_types::{CaKind, Database, Engine, names};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::PartialObjectMeta;
@@ -109,13 +109,22 @@ struct Looks {
 impl Looks {
     /// Waits for a turn, then looks at the Database as it is by then. A stop ends the waiting.
     async fn look(self, database: Arc<Database>) -> Result<Action, ApiError> {
-        let turn = self.turns.take(database.spec.host.as_deref(), standing(&database));
+        let host = host(&database);
+        let turn = self.turns.take(host.as_deref(), standing(&database));
         let turn = self.shutdown.run_until_cancelled(turn).await;
         match (turn, self.store.get(&ObjectRef::from_obj(&database))) {
             // Boxed, so that the thousands that may wait above are small.
             (Some(turn), Some(current)) => turn.run(Box::pin(reconcile(self.ctx, current))).await,
             _ => Ok(Action::await_change()),
         }
+    }
+}
+
+/// What may keep a look waiting, as the turns know it: a server's host, or the SQLite files of a namespace.
+fn host(database: &Database) -> Option<String> {
+    match database.spec.engine {
+        Engine::Sqlite => database.namespace().map(|namespace| format!("{namespace}/")),
+        _ => database.spec.host.clone(),
     }
 }
 

@@ -2,11 +2,13 @@
 //! A [`Problem`] becomes the status; a failed call of the Kubernetes API never does, since it says nothing about the
 //! database. No sentence holds a value from a Secret: a mistyped `userKey` would otherwise publish the password.
 
+mod file;
 mod login;
 
 use api_types::{CaKind, Engine};
 use sql_client::{HostError, TrustRootsError};
 
+pub use file::{FileClass, FileName, FileProblem};
 pub use login::{Attempt, LoginProblem};
 
 use crate::references::Reference;
@@ -34,6 +36,7 @@ pub enum Reason {
     TooManyConnections,
     ServerNotReady,
     InvalidSpec,
+    FileNotVisible,
     ProtocolError,
 }
 
@@ -60,6 +63,7 @@ impl Reason {
             Self::TooManyConnections => "TooManyConnections",
             Self::ServerNotReady => "ServerNotReady",
             Self::InvalidSpec => "InvalidSpec",
+            Self::FileNotVisible => "FileNotVisible",
             Self::ProtocolError => "ProtocolError",
         }
     }
@@ -86,6 +90,9 @@ pub enum Problem {
     /// `spec.host` is not one host.
     #[error("spec.host cannot be used: {0}")]
     Host(HostError),
+    /// `spec.database` of type sqlite is no path that leads down.
+    #[error("spec.database cannot be used: a file of SQLite needs a relative path without '..', or ':memory:'")]
+    FilePath,
     /// A reference is no name that Kubernetes allows; it would end up in a request path.
     #[error("{0} is no valid name of a Kubernetes object: correct it")]
     ReferenceName(&'static str),
@@ -151,6 +158,9 @@ pub enum Problem {
     /// The server could not be reached, or did not let the login in.
     #[error(transparent)]
     Login(#[from] LoginProblem),
+    /// The file could not be seen, opened or read.
+    #[error(transparent)]
+    File(#[from] FileProblem),
 }
 
 impl Problem {
@@ -158,9 +168,11 @@ impl Problem {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::FieldMissing(_) | Self::Host(_) | Self::ReferenceName(_) | Self::EngineNotProbed(_) => {
-                Reason::InvalidSpec
-            }
+            Self::FieldMissing(_)
+            | Self::Host(_)
+            | Self::FilePath
+            | Self::ReferenceName(_)
+            | Self::EngineNotProbed(_) => Reason::InvalidSpec,
             Self::SecretNotFound(_) => Reason::SecretNotFound,
             Self::SecretKeyMissing { .. } | Self::SecretKeyNotText { .. } => Reason::SecretKeyMissing,
             Self::CredentialsNotShared { .. } => Reason::CredentialsNotShared,
@@ -168,6 +180,7 @@ impl Problem {
                 Reason::TlsFailed
             }
             Self::Login(problem) => problem.reason(),
+            Self::File(problem) => problem.reason(),
         }
     }
 
@@ -175,18 +188,25 @@ impl Problem {
     #[must_use]
     pub fn recheck(&self) -> Recheck {
         match self {
-            Self::FieldMissing(_) | Self::Host(_) | Self::ReferenceName(_) | Self::EngineNotProbed(_) => {
-                Recheck::Healthy
-            }
-            Self::Login(_) => Recheck::Failed,
+            Self::FieldMissing(_)
+            | Self::Host(_)
+            | Self::FilePath
+            | Self::ReferenceName(_)
+            | Self::EngineNotProbed(_) => Recheck::Healthy,
+            Self::File(problem) if problem.class == FileClass::NotVisible => Recheck::Healthy,
+            Self::Login(_) | Self::File(_) => Recheck::Failed,
             _ => Recheck::MissingSecret,
         }
     }
 
-    /// Whether the server was asked, so that the status may say when.
+    /// Whether the server was asked, or the file touched, so that the status may say when.
     #[must_use]
     pub fn was_probed(&self) -> bool {
-        matches!(self, Self::Login(_))
+        match self {
+            Self::Login(_) => true,
+            Self::File(problem) => problem.class != FileClass::NotVisible,
+            _ => false,
+        }
     }
 
     /// Whether the next attempt may well succeed: a timeout, a refusal, a reset.

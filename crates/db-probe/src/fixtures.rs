@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::{CaKind, Database, DatabaseSpec, Engine, SslMode};
+use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::error::Attempt;
 use crate::references::Reference;
+use crate::settings::{Flags, Settings};
 
 /// A password, a user and a server's text that no output may contain.
 pub const CANARY: &str = "canary-7f3a";
@@ -68,6 +70,18 @@ pub fn attempt() -> Attempt {
         connection_timeout: 30,
         query_timeout: 15,
     }
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The settings that these flags make.
+pub fn settings(flags: &[&str]) -> Settings {
+    let cli = Cli::try_parse_from(std::iter::once(&"db-probe").chain(flags)).expect("flags");
+    cli.flags.try_into().expect("settings")
 }
 
 /// A moment, in seconds after an arbitrary one.

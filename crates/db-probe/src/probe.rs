@@ -4,6 +4,7 @@
 mod mysql;
 mod postgres;
 mod rights;
+mod sqlite;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use sql_client::{ConnectError, ConnectOptions, Engine, Flavor, Row, ServerVersion, SqlError, connect};
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{LoginProblem, Problem, Reason};
+use crate::error::{Attempt, FileProblem, LoginProblem, Problem, Reason};
 use crate::validate::Target;
 
 use mysql::Mysql;
@@ -22,6 +23,7 @@ use postgres::Postgres;
 #[cfg(test)]
 pub use rights::{Excess, Level};
 pub use rights::{Gap, Rights};
+pub use sqlite::{Account, DBHUB, Place, RelativePath, Root, SqliteOptions};
 
 /// What a server that let us in said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,32 +60,35 @@ impl Unreached {
             Self::Query(error) => Reason::from(error.class()),
         }
     }
+
+    /// The same in the words of a Database's spec.
+    fn problem(&self, attempt: &Attempt) -> LoginProblem {
+        match self {
+            Self::Login(error) => LoginProblem::login(attempt, error.class(), error.code()),
+            Self::Query(error) => LoginProblem::query(attempt, error.class(), error.code()),
+        }
+    }
 }
 
-/// [`ask`], with a problem in the words of a Database's spec.
+/// Asks a server or a file.
 pub async fn probe(target: &Target) -> Result<Reached, Problem> {
-    let unreached = match ask(&target.options).await {
-        Ok(reached) => return Ok(reached),
-        Err(unreached) => unreached,
-    };
-    Err(match unreached {
-        Unreached::Login(error) => LoginProblem::login(&target.attempt, error.class(), error.code()),
-        Unreached::Query(error) => LoginProblem::query(&target.attempt, error.class(), error.code()),
-    }
-    .into())
+    Ok(match target {
+        Target::Server(server) => ask(&server.options).await.map_err(|unreached| unreached.problem(&server.attempt))?,
+        Target::File(options) => ask_file(options).await?,
+    })
 }
 
 /// A database that let us in, as a probe sees it. Each engine has one, in a file of its own.
 #[async_trait]
-trait Opened: Send {
+trait Opened<E = Unreached>: Send {
     /// The trivial query: product and version.
-    async fn version(&mut self) -> Result<String, Unreached>;
+    async fn version(&mut self) -> Result<String, E>;
 
     /// The login's connections beside this one; `None` when the server does not tell.
-    async fn connections(&mut self) -> Result<Option<ConnectionPool>, Unreached>;
+    async fn connections(&mut self) -> Result<Option<ConnectionPool>, E>;
 
     /// What the login may do.
-    async fn rights(&mut self) -> Result<Rights, Unreached>;
+    async fn rights(&mut self) -> Result<Rights, E>;
 
     /// Says goodbye.
     async fn close(self: Box<Self>);
@@ -99,9 +104,21 @@ async fn open(options: &ConnectOptions) -> Result<Box<dyn Opened>, Unreached> {
 
 /// Logs in, runs the trivial query and reads what the login holds and may do.
 pub async fn ask(options: &ConnectOptions) -> Result<Reached, Unreached> {
+    let reached = look(open(options), options.connect_timeout + options.query_timeout).await?;
+    let rights = reached.rights.without(options.credentials.password.expose_secret());
+    Ok(Reached { rights, ..reached })
+}
+
+/// Opens the file, runs the trivial query and reads who may write.
+pub async fn ask_file(options: &SqliteOptions) -> Result<Reached, FileProblem> {
+    let open = async { Ok::<Box<dyn Opened<FileProblem>>, _>(Box::new(sqlite::open(options).await?)) };
+    look(open, options.connect_timeout + options.query_timeout).await
+}
+
+async fn look<E>(open: impl Future<Output = Result<Box<dyn Opened<E>>, E>>, limit: Duration) -> Result<Reached, E> {
     let start = Instant::now();
-    let deadline = start + options.connect_timeout + options.query_timeout;
-    let mut opened = open(options).await?;
+    let deadline = start + limit;
+    let mut opened = open.await?;
     let login = start.elapsed();
     let version = opened.version().await?;
     let query = start.elapsed().saturating_sub(login);
@@ -110,7 +127,6 @@ pub async fn ask(options: &ConnectOptions) -> Result<Reached, Unreached> {
     let rights = timeout_at(deadline, opened.rights()).await.ok().and_then(Result::ok);
     opened.close().await;
     let rights = rights.unwrap_or(Rights::Unknown(Gap::NotRead));
-    let rights = rights.without(options.credentials.password.expose_secret());
     Ok(Reached { version, pool, rights, login, query })
 }
 

@@ -43,7 +43,7 @@ fn leave_alone(ctx: &Context, database: &Database, past: &Past, gathered: &Gathe
 }
 
 async fn look(ctx: &Context, database: &Database, gathered: &Gathered) -> Outcome {
-    let target = validate(database, gathered, &ctx.settings.denied)?;
+    let target = validate(database, gathered, &ctx.settings)?;
     let _running = ctx.metrics.start();
     let start = Instant::now();
     let outcome = probe(&target).await;

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use api_types::{DatabasePhase, DatabaseStatus, Engine};
-use clap::Parser;
+use api_types::{DatabasePhase, DatabaseStatus};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
@@ -14,18 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::fixtures::{CANARY, database, login};
-use crate::settings::{Flags, Settings};
+use crate::fixtures::{CANARY, database, login, settings};
 
 const SECRET: &str = "/api/v1/namespaces/acme/secrets/creds";
 const STATUS: &str = "/apis/dbhub.tas.io/v1alpha1/namespaces/acme/databases/orders/status";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/acme/events";
-
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    flags: Flags,
-}
 
 struct Probe {
     ctx: Arc<Context>,
@@ -41,10 +33,9 @@ impl Probe {
 
     fn with_flags(database: &Database, script: impl IntoIterator<Item = Exchange>, flags: &[&str]) -> Self {
         let (client, api) = FakeApi::new(script);
-        let settings = Cli::try_parse_from(std::iter::once(&"db-probe").chain(flags)).unwrap().flags;
         let events = EventSink::new(client.clone(), "db-probe", "pod-1");
         let registry = SharedRegistry::new("db-probe");
-        let ctx = Arc::new(Context::new(client, events, &registry, Settings::try_from(settings).unwrap()));
+        let ctx = Arc::new(Context::new(client, events, &registry, settings(flags)));
         ctx.index().database_event(&Event::Apply(database.clone()));
         Self { ctx, api, registry }
     }
@@ -154,14 +145,33 @@ async fn a_reference_that_leaves_its_namespace_is_never_followed() {
     assert_eq!(reason_of(&probe.api.calls()), "InvalidSpec");
 }
 
-#[tokio::test]
-async fn an_engine_without_a_client_is_said_to_be_one() {
-    let mut database = database("{type: sqlite, database: data/app.db}");
-    database.spec.credentials_ref = None;
-    assert_eq!(database.spec.engine, Engine::Sqlite);
-    let probe = Probe::of(&database, [status_written(&database), event_written()]);
+/// What becomes of an SQLite Database under these flags.
+async fn look_at_file(path: &str, flags: &[&str]) -> (DatabaseStatus, String) {
+    let mut database = database(&format!("{{type: sqlite, database: '{path}'}}"));
+    (database.spec.host, database.spec.credentials_ref) = (None, None);
+    let probe = Probe::with_flags(&database, [status_written(&database), event_written()], flags);
     probe.look(&database).await.unwrap();
-    assert_eq!(reason_of(&probe.api.calls()), "InvalidSpec");
+    (status_of(&probe.api.calls()), reason_of(&probe.api.calls()))
+}
+
+#[tokio::test]
+async fn a_file_is_probed_where_the_platform_shows_it() {
+    let root = tempfile::tempdir().unwrap();
+    let flag = format!("--sqlite-root={}", root.path().display());
+    std::fs::create_dir(root.path().join("acme")).unwrap();
+    let file = root.path().join("acme/app.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (id)").unwrap();
+    let phase = |status: DatabaseStatus| status.phase.unwrap();
+    for (path, flags, expected, reason) in [
+        ("app.db", &[][..], DatabasePhase::Pending, "FileNotVisible"),
+        ("app.db", &[flag.as_str()], DatabasePhase::Connected, "Connected"),
+        (":memory:", &[], DatabasePhase::Connected, "Connected"),
+        ("none.db", &[&flag], DatabasePhase::Failed, "DatabaseNotFound"),
+        ("../acme/app.db", &[&flag], DatabasePhase::Failed, "InvalidSpec"),
+    ] {
+        let (status, found) = look_at_file(path, flags).await;
+        assert_eq!((phase(status), found.as_str()), (expected, reason), "{path} {flags:?}");
+    }
 }
 
 #[tokio::test]

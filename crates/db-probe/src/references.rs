@@ -1,7 +1,7 @@
 //! Turns a Database into the objects that it refers to: the Secret with the login and the object with the CA. Pure.
 //! Names are checked here, once, because they become part of request paths and nothing encodes them there.
 
-use api_types::{CaKind, Database, SslMode};
+use api_types::{CaKind, Database, Engine, SslMode};
 use kube::ResourceExt as _;
 
 use crate::error::Problem;
@@ -30,6 +30,10 @@ pub struct References {
 impl References {
     /// What the Database refers to.
     pub fn of(database: &Database) -> Result<Self, Problem> {
+        if database.spec.engine == Engine::Sqlite {
+            // A file has neither login nor certificate.
+            return Ok(Self::default());
+        }
         let own = database.namespace().unwrap_or_default();
         let credentials = match &database.spec.credentials_ref {
             None => None,
@@ -82,6 +86,12 @@ fn checked(name: &str, field: &'static str) -> Result<String, Problem> {
 mod tests {
     use super::*;
     use crate::fixtures::database;
+
+    #[test]
+    fn a_file_refers_to_nothing_whatever_its_spec_names() {
+        let file = database("{type: sqlite, sslMode: verify-ca, tls: {caRef: {kind: Secret, name: ca}}}");
+        assert_eq!(References::of(&file), Ok(References::default()));
+    }
 
     fn reference(kind: CaKind, namespace: &str, name: &str) -> Reference {
         Reference { kind, namespace: namespace.into(), name: name.into() }

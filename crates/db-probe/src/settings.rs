@@ -8,6 +8,7 @@ use clap::value_parser;
 use sql_client::{DeniedAddresses, DeniedAddressesError};
 
 use crate::error::Recheck;
+use crate::probe::Root;
 
 /// What can be set, beside what every operator has.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,6 +44,10 @@ pub struct Flags {
     /// PEM file with the CAs that verify-ca and verify-full trust where a Database names none [default: public web roots]
     #[arg(long, env = "TRUST_BUNDLE")]
     trust_bundle: Option<PathBuf>,
+
+    /// Folder with SQLite files: those of a namespace's Databases are in its folder of that name [default: none is seen]
+    #[arg(long, env = "SQLITE_ROOT")]
+    sqlite_root: Option<PathBuf>,
 }
 
 /// The checked settings.
@@ -60,6 +65,8 @@ pub struct Settings {
     pub denied: DeniedAddresses,
     /// The platform's CAs.
     pub trust_bundle: Option<PathBuf>,
+    /// The folder with SQLite files.
+    pub sqlite_root: Option<Root>,
 }
 
 impl Settings {
@@ -89,6 +96,7 @@ impl TryFrom<Flags> for Settings {
             concurrency_per_host: flags.concurrency_per_host.into(),
             denied: DeniedAddresses::parse(written.chain(api_server))?,
             trust_bundle: flags.trust_bundle,
+            sqlite_root: flags.sqlite_root.map(Root::new),
         })
     }
 }
@@ -98,16 +106,12 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::fixtures::settings;
 
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
         flags: Flags,
-    }
-
-    fn settings(arguments: &[&str]) -> Settings {
-        let cli = Cli::try_parse_from(std::iter::once(&"db-probe").chain(arguments)).unwrap();
-        cli.flags.try_into().unwrap()
     }
 
     #[test]
@@ -129,6 +133,12 @@ mod tests {
         assert!(settings.denied.denies("10.96.0.1".parse().unwrap()));
         assert!(!settings.denied.denies("127.0.0.1".parse().unwrap()));
         assert!(Cli::try_parse_from(["db-probe", "--api-server", "api.example.com"]).is_ok());
+    }
+
+    #[test]
+    fn no_folder_with_files_is_looked_into_unless_one_is_named() {
+        assert!(settings(&[]).sqlite_root.is_none());
+        assert!(settings(&["--sqlite-root", "/var/lib/sqlite"]).sqlite_root.is_some());
     }
 
     #[test]

@@ -157,14 +157,13 @@ fn of_problem(problem: &Problem, past: &Past, generation: Option<i64>, threshold
             recheck: problem.recheck(),
         };
     }
-    Finding {
-        phase: DatabasePhase::Failed,
-        ready: ConditionStatus::False,
-        reason: problem.reason(),
-        message: problem.to_string(),
-        failures,
-        recheck: problem.recheck(),
-    }
+    let reason = problem.reason();
+    let (phase, ready) = match reason {
+        // It was not looked at, and it may well be served.
+        Reason::FileNotVisible => (DatabasePhase::Pending, ConditionStatus::Unknown),
+        _ => (DatabasePhase::Failed, ConditionStatus::False),
+    };
+    Finding { phase, ready, reason, message: problem.to_string(), failures, recheck: problem.recheck() }
 }
 
 /// A look that never got as far as the server leaves the time of the last one that did, unless that was for another

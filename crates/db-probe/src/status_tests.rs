@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sql_client::{ConnectClass, SqlClass};
 
 use super::*;
-use crate::error::LoginProblem;
+use crate::error::{FileClass, FileName, FileProblem, LoginProblem};
 use crate::fixtures::{at, attempt, database};
 
 const THRESHOLD: u32 = 2;
@@ -21,6 +21,16 @@ fn reached(login: u64, query: u64) -> Reached {
 
 fn failed(class: ConnectClass) -> Outcome {
     Err(LoginProblem::login(&attempt(), class, None).into())
+}
+
+#[test]
+fn a_file_that_cannot_be_seen_is_neither_up_nor_down() {
+    let name = FileName { path: "app.db".into(), namespace: Some("acme".into()), on_volume: true };
+    let verdict = last([Err(FileProblem::new(FileClass::NotVisible, &name).into())]);
+    assert_eq!(verdict.status.phase, Some(DatabasePhase::Pending));
+    let ready = &verdict.status.conditions[0];
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("Unknown", "FileNotVisible"));
+    assert_eq!((verdict.status.last_checked, verdict.recheck), (None, Recheck::Healthy));
 }
 
 fn no_secret() -> Outcome {

@@ -9,23 +9,45 @@ use kube::ResourceExt as _;
 use secrecy::SecretString;
 use sql_client::{ConnectOptions, Credentials, DeniedAddresses, Endpoint, Host, TlsMode, TrustRoots};
 
-use crate::error::{Attempt, Problem};
+use crate::error::{Attempt, FileClass, FileName, FileProblem, Problem};
 use crate::gather::{Gathered, Trust};
+use crate::probe::{DBHUB, Place, RelativePath, Root, SqliteOptions};
 use crate::references::{Reference, References};
+use crate::settings::Settings;
+
+/// What can be tried.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A server and login.
+    Server(Box<Server>),
+    /// An SQLite file.
+    File(SqliteOptions),
+}
 
 /// A server and login that can be tried.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Server {
     /// All that the client needs.
     pub options: ConnectOptions,
     /// The same in words, for the status.
     pub attempt: Attempt,
 }
 
-/// Checks everything that can be checked without the server.
-pub fn validate(database: &Database, gathered: &Gathered, denied: &DeniedAddresses) -> Result<Target, Problem> {
+/// Checks everything that can be checked without the server or the file.
+pub fn validate(database: &Database, gathered: &Gathered, settings: &Settings) -> Result<Target, Problem> {
+    Ok(match client_engine(database.spec.engine)? {
+        Some(engine) => Target::Server(Box::new(server(database, engine, gathered, &settings.denied)?)),
+        None => Target::File(file(database, settings.sqlite_root.as_ref())?),
+    })
+}
+
+fn server(
+    database: &Database,
+    engine: sql_client::Engine,
+    gathered: &Gathered,
+    denied: &DeniedAddresses,
+) -> Result<Server, Problem> {
     let spec = &database.spec;
-    let engine = client_engine(spec.engine)?;
     let endpoint = endpoint(spec, engine)?;
     let references = References::of(database)?;
     let wanted = spec.credentials_ref.as_ref().ok_or(Problem::FieldMissing("spec.credentialsRef"))?;
@@ -43,7 +65,31 @@ pub fn validate(database: &Database, gathered: &Gathered, denied: &DeniedAddress
         application_name: env!("CARGO_PKG_NAME").to_owned(),
         denied: denied.clone(),
     };
-    Ok(Target { options, attempt: attempt(spec, endpoint, source) })
+    Ok(Server { options, attempt: attempt(spec, endpoint, source) })
+}
+
+fn file(database: &Database, root: Option<&Root>) -> Result<SqliteOptions, Problem> {
+    let spec = &database.spec;
+    let path = spec.database.as_deref().ok_or(Problem::FieldMissing("spec.database"))?;
+    let volume = spec.sqlite.as_ref().map(|sqlite| &sqlite.volume);
+    let namespace = database.namespace().unwrap_or_default();
+    let below = RelativePath::parse(path).and_then(|path| path.within(&namespace));
+    let name = FileName { path: path.to_owned(), namespace: Some(namespace), on_volume: volume.is_some() };
+    let place = if path == ":memory:" {
+        Place::Memory
+    } else {
+        let below = below.ok_or(Problem::FilePath)?;
+        let root = root.ok_or_else(|| FileProblem::new(FileClass::NotVisible, &name))?;
+        Place::File(root.clone(), below)
+    };
+    Ok(SqliteOptions {
+        place,
+        name,
+        // What a ConfigMap holds is written by the API server alone.
+        writer: volume.is_none_or(|volume| volume.config_map.is_none()).then_some(DBHUB),
+        connect_timeout: Duration::from_secs(spec.connection_timeout.into()),
+        query_timeout: Duration::from_secs(spec.query_timeout.into()),
+    })
 }
 
 fn attempt(spec: &DatabaseSpec, endpoint: Endpoint, secret: Reference) -> Attempt {
@@ -58,11 +104,13 @@ fn attempt(spec: &DatabaseSpec, endpoint: Endpoint, secret: Reference) -> Attemp
     }
 }
 
-fn client_engine(engine: Engine) -> Result<sql_client::Engine, Problem> {
+/// What speaks to the engine's servers; a file has none.
+fn client_engine(engine: Engine) -> Result<Option<sql_client::Engine>, Problem> {
     match engine {
-        Engine::Postgres => Ok(sql_client::Engine::Postgres),
-        Engine::Mysql | Engine::Mariadb => Ok(sql_client::Engine::Mysql),
-        Engine::Sqlserver | Engine::Sqlite => Err(Problem::EngineNotProbed(engine)),
+        Engine::Postgres => Ok(Some(sql_client::Engine::Postgres)),
+        Engine::Mysql | Engine::Mariadb => Ok(Some(sql_client::Engine::Mysql)),
+        Engine::Sqlite => Ok(None),
+        Engine::Sqlserver => Err(Problem::EngineNotProbed(engine)),
     }
 }
 

@@ -2,14 +2,21 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::error::{Reason, Recheck};
-use crate::fixtures::{CANARY, attempt, database, login, secret, shared_with};
+use crate::fixtures::{CANARY, attempt, database, login, secret, settings, shared_with};
 
 fn gathered(secret: Option<Secret>) -> Gathered {
     Gathered { secret, trust: Trust::Unneeded, changed: None }
 }
 
-fn target(yaml: &str, secret: Option<Secret>) -> Result<Target, Problem> {
-    validate(&database(yaml), &gathered(secret), &DeniedAddresses::default())
+fn checked(database: &Database, gathered: &Gathered) -> Result<Server, Problem> {
+    match validate(database, gathered, &settings(&[]))? {
+        Target::Server(server) => Ok(*server),
+        Target::File(options) => panic!("a server was meant: {options:?}"),
+    }
+}
+
+fn target(yaml: &str, secret: Option<Secret>) -> Result<Server, Problem> {
+    checked(&database(yaml), &gathered(secret))
 }
 
 fn problem(yaml: &str, secret: Option<Secret>) -> Problem {
@@ -18,7 +25,7 @@ fn problem(yaml: &str, secret: Option<Secret>) -> Problem {
 
 fn with_trust(yaml: &str, trust: Trust) -> Result<TrustRoots, Problem> {
     let gathered = Gathered { trust, ..gathered(Some(login())) };
-    validate(&database(yaml), &gathered, &DeniedAddresses::default()).map(|target| target.options.roots)
+    checked(&database(yaml), &gathered).map(|target| target.options.roots)
 }
 
 #[test]
@@ -55,14 +62,46 @@ fn keys_can_be_named_otherwise() {
 
 #[test]
 fn what_cannot_be_probed_says_so_honestly() {
-    for (engine, host) in [("sqlserver", "db"), ("sqlite", "")] {
-        let problem = problem(&format!("{{type: {engine}, host: '{host}'}}"), None);
-        assert_eq!((problem.reason(), problem.recheck()), (Reason::InvalidSpec, Recheck::Healthy));
-        assert_eq!(
-            problem.to_string(),
-            format!("databases of type {engine} are not probed by this version: DBHub can still serve this one")
-        );
+    let problem = problem("{type: sqlserver}", None);
+    assert_eq!((problem.reason(), problem.recheck()), (Reason::InvalidSpec, Recheck::Healthy));
+    assert_eq!(
+        problem.to_string(),
+        "databases of type sqlserver are not probed by this version: DBHub can still serve this one"
+    );
+}
+
+/// What becomes of an SQLite Database with this path, under these flags.
+fn file(path: &str, more: &str, flags: &[&str]) -> Result<SqliteOptions, Problem> {
+    let database = database(&format!("{{type: sqlite, database: '{path}'{more}}}"));
+    match validate(&database, &gathered(None), &settings(flags))? {
+        Target::File(options) => Ok(options),
+        Target::Server(server) => panic!("a file was meant: {server:?}"),
     }
+}
+
+#[test]
+fn a_file_is_below_the_folder_of_its_namespace() {
+    let options = file("data/app.db", "", &["--sqlite-root=/files"]).unwrap();
+    let path = RelativePath::parse("acme/data/app.db").unwrap();
+    assert!(matches!(options.place, Place::File(_, below) if below == path));
+    assert_eq!(options.writer, Some(DBHUB));
+    let map = ", sqlite: {volume: {configMap: {name: m}}}";
+    assert_eq!(file("app.db", map, &["--sqlite-root=/files"]).unwrap().writer, None);
+    for bad in ["/etc/passwd", "../other/app.db", "a/../../b", "", "a//b", "./a"] {
+        let problem = file(bad, "", &["--sqlite-root=/files"]).unwrap_err();
+        assert_eq!((problem.clone(), problem.reason()), (Problem::FilePath, Reason::InvalidSpec), "{bad:?}");
+    }
+}
+
+#[test]
+fn without_a_folder_no_file_is_seen_and_memory_needs_none() {
+    for volume in ["", ", sqlite: {volume: {persistentVolumeClaim: {claimName: c}}}"] {
+        let problem = file("data/app.db", volume, &[]).unwrap_err();
+        assert_eq!(problem.reason(), Reason::FileNotVisible);
+        assert_eq!((problem.was_probed(), problem.recheck()), (false, Recheck::Healthy));
+        assert_eq!(problem.to_string().contains("served all the same"), !volume.is_empty(), "{problem}");
+    }
+    assert!(matches!(file(":memory:", "", &[]).unwrap().place, Place::Memory));
 }
 
 #[test]
@@ -74,7 +113,7 @@ fn a_host_that_is_not_one_host_is_an_invalid_spec() {
     }
     let mut none = database("{}");
     none.spec.host = None;
-    let found = validate(&none, &gathered(Some(login())), &DeniedAddresses::default());
+    let found = checked(&none, &gathered(Some(login())));
     assert_eq!(found.map(|target| target.attempt), Err(Problem::FieldMissing("spec.host")));
 }
 
