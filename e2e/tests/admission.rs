@@ -60,6 +60,27 @@ async fn a_database_names_no_secret_that_its_author_may_not_read() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_database_names_no_volume_that_its_author_may_not_read() -> Result<()> {
+    let bed = Bed::new("adm-volume").await?;
+    let who = developer(&bed);
+    let dev = bed.acting_as(&who, &["developers"]);
+    allow(&bed, &who, "databases", &["--verb=get,create,patch", "--resource=databases.dbhub.tas.io"]).await?;
+    for (kind, resource, volume) in [
+        ("ConfigMap", "configmaps", json!({"configMap": {"name": "files"}})),
+        ("PersistentVolumeClaim", "persistentvolumeclaims", json!({"persistentVolumeClaim": {"claimName": "files"}})),
+    ] {
+        let spec = json!({"type": "sqlite", "database": "a.db", "sqlite": {"volume": volume}});
+        let db = database(resource, &spec, &json!({}));
+        let refusal = dev.refused(&db).await?;
+        assert!(refusal.contains(&format!("you may not get {kind} files")), "{refusal}");
+        let rule = ["--verb=get", &format!("--resource={resource}"), "--resource-name=files"];
+        allow(&bed, &who, resource, &rule).await?;
+        dev.apply(&db).await?;
+    }
+    bed.finish().await
+}
+
+#[tokio::test]
 async fn a_developer_gets_a_database_for_the_own_namespace_and_no_other() -> Result<()> {
     let mut bed = Bed::new("adm-own").await?;
     let who = developer(&bed);

@@ -217,6 +217,8 @@ async fn the_metrics_tell_of_each_database() -> Result<()> {
 async fn what_cannot_work_is_refused_at_admission() -> Result<()> {
     let bed = Bed::new("db-admission").await?;
     let creds = json!({"name": "creds"});
+    let map = json!({"configMap": {"name": "m"}});
+    let both = json!({"configMap": {"name": "m"}, "persistentVolumeClaim": {"claimName": "c"}});
     for (spec, field) in [
         (json!({"type": "postgres", "credentialsRef": creds}), "spec.host"),
         (json!({"type": "postgres", "host": "a,b", "credentialsRef": creds}), "spec.host"),
@@ -226,6 +228,13 @@ async fn what_cannot_work_is_refused_at_admission() -> Result<()> {
         (json!({"type": "oracle", "host": "a", "credentialsRef": creds}), "spec.type"),
         (json!({"type": "sqlite"}), "spec.database"),
         (json!({"type": "sqlite", "database": "../etc/shadow"}), "spec.database"),
+        (json!({"type": "sqlite", "database": "/etc/shadow"}), "spec.database"),
+        (json!({"type": "sqlite", "database": "a//b"}), "spec.database"),
+        (json!({"type": "sqlite", "database": "a.db", "sqlite": {"volume": {}}}), "spec.sqlite.volume"),
+        (json!({"type": "sqlite", "database": "a.db", "sqlite": {"volume": both}}), "spec.sqlite.volume"),
+        (json!({"type": "sqlite", "database": "a.db", "sqlite": {"volume": {"configMap": {"name": "../x"}}}}), "name"),
+        (json!({"type": "sqlite", "database": ":memory:", "sqlite": {"volume": map}}), "spec.sqlite.volume"),
+        (json!({"type": "mysql", "host": "a", "credentialsRef": creds, "sqlite": {"volume": map}}), "spec.sqlite"),
         (json!({"type": "mysql", "host": "a", "sslMode": "maybe", "credentialsRef": creds}), "spec.sslMode"),
         (json!({"type": "mysql", "host": "a", "credentialsRef": {"name": "../x"}}), "spec.credentialsRef.name"),
     ] {

@@ -2,8 +2,8 @@
 //! comes back by itself from whatever is done to it.
 
 use anyhow::{Context, Result, ensure};
-use api_types::{DBHubInstance, DBHubInstanceStatus, Database, DatabasePhase, DatabaseState, InstancePhase};
-use e2e::testing::agent::{Agent, refusal};
+use api_types::{DBHubInstance, Database, DatabasePhase, DatabaseState, InstancePhase};
+use e2e::testing::agent::{Agent, refusal, running};
 use e2e::testing::bed::{Area, Bed, Login, ready_reason};
 use e2e::testing::manifests::{config_map, database, instance, opaque_secret, secret};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -44,20 +44,6 @@ async fn mysql_database(bed: &mut Bed, name: &str) -> Result<Login> {
 async fn connected(bed: &Area, name: &str) -> Result<()> {
     let is_it = |db: &Database| db.status.as_ref().and_then(|status| status.phase) == Some(DatabasePhase::Connected);
     bed.wait_for(name, "Connected", is_it).await.map(drop)
-}
-
-/// Waits until the instance `hub` runs as its spec is now, and serves these databases.
-async fn running(bed: &Area, databases: &[&str]) -> Result<DBHubInstanceStatus> {
-    let runs = |hub: &DBHubInstance| {
-        hub.status.as_ref().is_some_and(|status| {
-            status.phase == Some(InstancePhase::Running)
-                && status.observed_generation == hub.metadata.generation
-                && status.available_replicas == Some(hub.spec.replicas)
-                && status.connected_databases == databases
-        })
-    };
-    let hub = bed.wait_for("hub", &format!("Running with {databases:?}"), runs).await?;
-    hub.status.context("no status")
 }
 
 /// Waits until the instance `hub` has this phase for this reason, with an Event, and gives the message.

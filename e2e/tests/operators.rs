@@ -15,8 +15,8 @@ use e2e::testing::process::OperatorProcess;
 use e2e::testing::{Harness, http, wait_for};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::ListParams;
-use kube::{Api, Client};
 use serde_json::json;
 
 /// The operators' Services, and what each one's metrics begin with.
@@ -160,16 +160,10 @@ async fn a_missing_definition_is_waited_for() -> Result<()> {
     operator.says("leading").await?;
     let spec = json!({"type": "mysql", "host": "nowhere.acme.internal", "credentialsRef": {"name": "none"}});
     api.kubectl().apply(Some("default"), &database("db", &spec, &json!({})).to_string()).await?;
-    let databases: Api<Database> = Api::default_namespaced(client(&api).await?);
+    let databases: Api<Database> = Api::default_namespaced(api.client().await?);
     let judged = |db: Option<&Database>| db.and_then(ready_reason).as_deref() == Some("SecretNotFound");
     wait_for(&databases, "db", "SecretNotFound", judged, DEADLINE).await?;
     assert_eq!(operator.get("/readyz").await?, (200, "leading".to_owned()));
     ensure!(operator.terminate().await?.success(), "SIGTERM did not end it well");
     Ok(())
-}
-
-async fn client(api: &BareApi) -> Result<Client> {
-    let kubeconfig = kube::config::Kubeconfig::read_from(api.kubeconfig())?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
 }

@@ -1,6 +1,12 @@
 {{- define "db-operators.deployment" -}}
 {{- $values := .values }}
 {{- $bundle := ternary (include "db-operators.trustBundle" .root) "" .trustBundle }}
+{{- $mounts := .mounts }}
+{{- if $bundle }}
+{{- $items := list (dict "key" .root.Values.trustBundle.key "path" "ca.crt") }}
+{{- $source := dict "configMap" (dict "name" $bundle "items" $items) }}
+{{- $mounts = prepend $mounts (dict "name" "trust-bundle" "path" "/etc/db-operators/trust" "source" $source) }}
+{{- end }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -78,18 +84,20 @@ spec:
             allowPrivilegeEscalation: false
             readOnlyRootFilesystem: true
             capabilities: {drop: [ALL]}
-          {{- if $bundle }}
+          {{- if $mounts }}
           volumeMounts:
-            - name: trust-bundle
-              mountPath: /etc/db-operators/trust
+            {{- range $mounts }}
+            - name: {{ .name }}
+              mountPath: {{ .path }}
               readOnly: true
+            {{- end }}
           {{- end }}
-      {{- if $bundle }}
+      {{- if $mounts }}
       volumes:
-        - name: trust-bundle
-          configMap:
-            name: {{ $bundle }}
-            items: [{key: {{ .root.Values.trustBundle.key | quote }}, path: ca.crt}]
+        {{- range $mounts }}
+        - name: {{ .name }}
+          {{- toYaml .source | nindent 10 }}
+        {{- end }}
       {{- end }}
       {{- with .root.Values.imagePullSecrets }}
       imagePullSecrets:

@@ -4,6 +4,7 @@ Takes an operator (see _helpers.tpl) that also says
   uid          user and group of the process
   args         its own flags
   trustBundle  whether the platform's CA certificates are mounted
+  mounts       further volumes, each with a name, a path and a source; all are mounted read only
 */}}
 {{- define "db-operators.operator" -}}
 apiVersion: v1

@@ -1,6 +1,7 @@
 //! An AI agent as the tests play it: a pod with a bearer token that speaks MCP through a DBHubInstance's Service.
 
 use anyhow::{Context, Result, bail, ensure};
+use api_types::{DBHubInstance, DBHubInstanceStatus, InstancePhase};
 use serde_json::{Value, json};
 
 use super::ClientPod;
@@ -68,6 +69,20 @@ impl Agent {
     async fn call(&self, tool: &str, sql: &str) -> Result<Captured> {
         self.say(&["call", tool, &json!({"sql": sql}).to_string()]).await
     }
+}
+
+/// Waits until the instance `hub` runs as its spec is now, and serves these databases.
+pub async fn running(area: &Area, databases: &[&str]) -> Result<DBHubInstanceStatus> {
+    let runs = |hub: &DBHubInstance| {
+        hub.status.as_ref().is_some_and(|status| {
+            status.phase == Some(InstancePhase::Running)
+                && status.observed_generation == hub.metadata.generation
+                && status.available_replicas == Some(hub.spec.replicas)
+                && status.connected_databases == databases
+        })
+    };
+    let hub = area.wait_for("hub", &format!("Running with {databases:?}"), runs).await?;
+    hub.status.context("no status")
 }
 
 /// The words of a refusal; fails when the request was answered, or could not be sent.

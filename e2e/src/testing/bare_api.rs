@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -62,6 +64,12 @@ impl BareApi {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.layout.kubeconfig()
+    }
+
+    /// A client with an administrator's rights.
+    pub async fn client(&self) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
     }
 
     /// What does not listen yet cannot be watched: this asks again and again.
