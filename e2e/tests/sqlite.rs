@@ -235,6 +235,9 @@ async fn the_probe_sees_the_files_of_a_namespace_below_its_folder_and_nothing_el
         assert_eq!(status.privileges, Some(privileges), "{name}");
         assert!(status.connection_pool.is_none(), "{name}: a file counts no connections");
         is_sound(&status, reason);
+        if name == "hostile" {
+            assert!(status.message.is_some_and(|message| message.contains("too large for a probe")));
+        }
     }
     api.kubectl().apply(None, &strict).await?;
     let refused = api.kubectl().apply(Some("default"), &file("late", "../other/secret.db").to_string()).await;

@@ -83,7 +83,7 @@ pub struct SqliteOptions {
 /// Where an SQLite database is.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// In this process, for as long as the probe takes.
+    /// In memory: every connection makes its own, so that there is nothing to look at.
     Memory,
     /// In a file.
     File(Root, RelativePath),
@@ -91,6 +91,7 @@ pub enum Place {
 
 /// An open SQLite database.
 pub struct Sqlite {
+    /// Nothing for one in memory.
     held: Option<Held>,
     rights: Rights,
     options: SqliteOptions,
@@ -99,34 +100,32 @@ pub struct Sqlite {
 /// What moves from thread to thread. The turn is given back when the file is closed, and not before.
 struct Held {
     connection: Connection,
-    mode: Option<FileMode>,
-    _turn: Option<OwnedSemaphorePermit>,
+    mode: FileMode,
+    _turn: OwnedSemaphorePermit,
 }
 
 /// Opens the database.
 pub async fn open(options: &SqliteOptions) -> Result<Sqlite, FileProblem> {
-    let place = options.place.clone();
-    let opened = timeout(options.connect_timeout, async {
-        let turn = match &place {
-            Place::Memory => None,
-            // The semaphore is never closed, which is the one reason for an error.
-            Place::File(root, _) => Arc::clone(&root.turn).acquire_owned().await.ok(),
-        };
-        apart(move || held(&place, turn)).await
-    });
-    let held = opened.await.unwrap_or(Err(FileClass::Timeout)).map_err(|class| options.problem(class))?;
-    let rights = rights(held.mode, options.writer);
-    Ok(Sqlite { held: Some(held), rights, options: options.clone() })
+    let held = match &options.place {
+        Place::Memory => None,
+        Place::File(root, path) => {
+            let held = timeout(options.connect_timeout, hold(root.clone(), path.clone())).await;
+            Some(held.unwrap_or(Err(FileClass::Timeout)).map_err(|class| options.problem(class))?)
+        }
+    };
+    let rights = rights(held.as_ref().map(|held| held.mode), options.writer);
+    Ok(Sqlite { held, rights, options: options.clone() })
 }
 
 #[async_trait]
 impl Opened<FileProblem> for Sqlite {
     /// A file has no server: this is the version that reads it.
     async fn version(&mut self) -> Result<String, FileProblem> {
-        let mut held = self.held.take().ok_or_else(|| self.options.problem(FileClass::Io))?;
-        let asked = apart(move || ask(&mut held.connection).map(|()| held));
-        let asked = timeout(self.options.query_timeout, asked).await.unwrap_or(Err(FileClass::Timeout));
-        self.held = Some(asked.map_err(|class| self.options.problem(class))?);
+        if let Some(mut held) = self.held.take() {
+            let asked = apart(move || ask(&mut held.connection).map(|()| held));
+            let asked = timeout(self.options.query_timeout, asked).await.unwrap_or(Err(FileClass::Timeout));
+            self.held = Some(asked.map_err(|class| self.options.problem(class))?);
+        }
         Ok(format!("SQLite {}", rusqlite::version()))
     }
 
@@ -139,13 +138,14 @@ impl Opened<FileProblem> for Sqlite {
         Ok(self.rights.clone())
     }
 
-    async fn close(mut self: Box<Self>) {
-        let held = self.held.take();
+    async fn close(self: Box<Self>) {
+        let Some(held) = self.held else { return };
         let closed = apart(move || {
             drop(held);
             Ok(())
         });
-        let _ = timeout(self.options.query_timeout, closed).await;
+        // A volume that hangs just now is found by the next probe.
+        drop(timeout(self.options.query_timeout, closed).await);
     }
 }
 
@@ -165,16 +165,16 @@ async fn apart<T: Send + 'static>(
     result.await.unwrap_or(Err(FileClass::Damaged))
 }
 
-fn held(place: &Place, turn: Option<OwnedSemaphorePermit>) -> Result<Held, FileClass> {
-    let (mut connection, mode) = match place {
-        Place::Memory => (Connection::open_in_memory().map_err(|error| class_of(&error))?, None),
-        Place::File(root, path) => {
-            let found = find(&root.path, path)?;
-            (connect(&found)?, Some(found.mode))
-        }
-    };
-    restrain(&mut connection).map_err(|error| class_of(&error))?;
-    Ok(Held { connection, mode, _turn: turn })
+async fn hold(root: Root, path: RelativePath) -> Result<Held, FileClass> {
+    // The semaphore is never closed, which is the one reason for an error.
+    let turn = Arc::clone(&root.turn).acquire_owned().await.map_err(|_| FileClass::Timeout)?;
+    apart(move || {
+        let found = find(&root.path, &path)?;
+        let connection = connect(&found)?;
+        restrain(&connection).map_err(|error| class_of(&error))?;
+        Ok(Held { connection, mode: found.mode, _turn: turn })
+    })
+    .await
 }
 
 fn connect(found: &Found) -> Result<Connection, FileClass> {
@@ -212,7 +212,7 @@ fn log_of(path: &Path) -> PathBuf {
 }
 
 /// Takes away from SQLite what a hostile file could use: other files, code, time and memory.
-fn restrain(connection: &mut Connection) -> rusqlite::Result<()> {
+fn restrain(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -225,7 +225,7 @@ fn restrain(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, LONGEST)?;
-    // It holds for all of the process's connections, which are one.
+    // It holds for all of the process's connections, and there is one at a time.
     connection.query_row(&format!("PRAGMA hard_heap_limit = {MEMORY}"), [], |_| Ok(()))
 }
 

@@ -134,16 +134,6 @@ async fn whatever_a_hostile_file_holds_the_probe_ends() {
 }
 
 #[tokio::test]
-async fn more_tables_than_any_database_has_are_too_many() {
-    // Written past SQLite's own checks, since making as many would take it minutes.
-    let many = "PRAGMA writable_schema = 1; CREATE TABLE t (id);
-                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000)
-                INSERT INTO sqlite_schema SELECT 'view', 'v' || i, 'v' || i, 0,
-                'CREATE VIEW v' || i || ' AS SELECT 1 AS a, 2 AS b, 3 AS c, 4 AS d' FROM n";
-    assert_eq!(failure(&root(many)).await, FileClass::TooMuch);
-}
-
-#[tokio::test]
 async fn every_header_ends_in_an_answer() {
     let root = root("CREATE TABLE t (id); INSERT INTO t VALUES (1)");
     let whole = fs::read(file(&root)).unwrap();
@@ -277,8 +267,8 @@ async fn the_turn_comes_back_however_a_probe_ends() {
 
 #[test]
 fn other_files_are_out_of_reach_of_sql() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    restrain(&mut connection).unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    restrain(&connection).unwrap();
     for statement in ["ATTACH ':memory:' AS other", "SELECT load_extension('x')", "PRAGMA writable_schema = 1"] {
         let refused = connection.execute_batch(statement);
         let writable: i64 = connection.query_row("PRAGMA writable_schema", [], |row| row.get(0)).unwrap();
