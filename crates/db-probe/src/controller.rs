@@ -198,4 +198,11 @@ mod tests {
         seen.metadata.generation = Some(2);
         assert_ne!(hash(&seen), before);
     }
+
+    #[test]
+    fn the_files_of_a_namespace_wait_for_each_other_and_for_no_server() {
+        let file = database("{type: sqlite, database: app.db}");
+        assert_eq!(host(&file).as_deref(), Some("acme/"));
+        assert_eq!(host(&database("{}")).as_deref(), Some("pg.acme.internal"));
+    }
 }
