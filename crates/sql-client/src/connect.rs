@@ -14,7 +14,7 @@ use crate::connect_error::{ConnectClass, ConnectError, Failure};
 use crate::endpoint::Endpoint;
 use crate::session::Session;
 use crate::tls::{TlsMode, TrustRoots};
-use crate::{mysql, postgres};
+use crate::{mssql, mysql, postgres};
 
 /// A point in time cannot be arbitrarily far away, and the timeout may be a user's number.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
@@ -26,6 +26,8 @@ pub enum Engine {
     Mysql,
     /// PostgreSQL.
     Postgres,
+    /// Microsoft SQL Server and Azure SQL.
+    SqlServer,
 }
 
 impl Engine {
@@ -35,6 +37,7 @@ impl Engine {
         match self {
             Self::Mysql => 3306,
             Self::Postgres => 5432,
+            Self::SqlServer => 1433,
         }
     }
 }
@@ -61,7 +64,8 @@ pub struct ConnectOptions {
     pub engine: Engine,
     /// The server.
     pub endpoint: Endpoint,
-    /// The database to open. Without one, MySQL opens none and PostgreSQL the one named as the user.
+    /// The database to open. Without one, MySQL opens none, PostgreSQL the one named as the user, and SQL
+    /// Server the login's default one.
     pub database: Option<String>,
     /// Whether and how TLS is used.
     pub tls: TlsMode,
@@ -96,10 +100,11 @@ async fn open(options: &ConnectOptions, deadline: Instant) -> Result<Box<dyn Ses
     Ok(match options.engine {
         Engine::Mysql => Box::new(mysql::login(stream, options).await?),
         Engine::Postgres => Box::new(postgres::login(stream, options).await?),
+        Engine::SqlServer => Box::new(mssql::login(stream, options).await?),
     })
 }
 
-/// Both protocols end names with a NUL, so one inside a name would start the next field. No server can
+/// Two of the protocols end names with a NUL, so one inside a name would start the next field. No server can
 /// hold such a name, which makes the answer known without asking.
 fn refuse_nul(options: &ConnectOptions) -> Result<(), ConnectClass> {
     let database = options.database.as_deref().unwrap_or_default();

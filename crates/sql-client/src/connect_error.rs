@@ -35,10 +35,15 @@ pub enum ConnectClass {
     AccessDenied,
     /// There is no such database.
     DatabaseNotFound,
+    /// The login is right, but there is no such database, it is offline, or the login has no user in it: SQL Server
+    /// says the same to all three.
+    DatabaseNotOpened,
     /// The server, or this user, has no connection left.
     TooManyConnections,
     /// The server is starting, stopping, recovering or not part of its cluster.
     ServerNotReady,
+    /// The server sends us to another one. That is never followed: nobody has checked its address.
+    Redirected,
     /// What answers is no such server, or gives an answer that means none of the above.
     Protocol,
 }
@@ -48,6 +53,8 @@ pub enum ConnectClass {
 pub enum TlsProblem {
     /// The server does not offer TLS.
     NotOffered,
+    /// The server demands TLS, and the mode is plaintext.
+    Demanded,
     /// The certificate comes from nobody we trust.
     UnknownIssuer,
     /// The certificate is for another host name.
@@ -116,7 +123,7 @@ impl ConnectError {
         self.class
     }
 
-    /// The server's code: a SQLSTATE from PostgreSQL, an error number from MySQL.
+    /// The server's code: a SQLSTATE from PostgreSQL, an error number from the others.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -160,11 +167,19 @@ impl fmt::Display for ConnectError {
             ConnectClass::DatabaseNotFound => {
                 write!(f, "there is no database \"{database}\" on {endpoint}")
             }
+            ConnectClass::DatabaseNotOpened => write!(
+                f,
+                "database \"{database}\" on {endpoint} cannot be opened: it does not exist, is offline, or user \
+                 \"{user}\" has no access to it"
+            ),
             ConnectClass::TooManyConnections => {
                 write!(f, "{endpoint} has no connection left for user \"{user}\"")
             }
             ConnectClass::ServerNotReady => {
                 write!(f, "{endpoint} is starting, stopping, recovering or not part of its cluster")
+            }
+            ConnectClass::Redirected => {
+                write!(f, "{endpoint} sends us to another server, which is not followed: name that one as the host")
             }
             ConnectClass::Protocol => {
                 write!(f, "{endpoint} gave an answer that makes no sense here: check port and type")
@@ -182,6 +197,9 @@ fn write_tls(f: &mut fmt::Formatter<'_>, endpoint: &Endpoint, problem: TlsProble
     match problem {
         TlsProblem::NotOffered => {
             write!(f, "{endpoint} offers no TLS, and the chosen sslMode demands it")
+        }
+        TlsProblem::Demanded => {
+            write!(f, "{endpoint} demands TLS, and the chosen sslMode is plaintext")
         }
         TlsProblem::UnknownIssuer => {
             write!(f, "the certificate of {endpoint} was not issued by a trusted authority: check the CA bundle")

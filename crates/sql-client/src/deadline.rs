@@ -1,4 +1,4 @@
-//! What both engines' sessions do around each exchange with the server: limit its time, and remember when
+//! What all engines' sessions do around each exchange with the server: limit its time, and remember when
 //! an answer was not read to its end, since the next one would be taken for it.
 
 use std::time::Duration;

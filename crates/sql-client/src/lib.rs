@@ -1,6 +1,6 @@
 //! Reaches a database server and runs statements on it: MySQL, MariaDB and Percona through
-//! [`mysql`](Engine::Mysql), PostgreSQL through [`postgres`](Engine::Postgres), both behind the one
-//! small trait [`Session`]. Nothing here knows Kubernetes, decides what to write or retries.
+//! [`mysql`](Engine::Mysql), PostgreSQL through [`postgres`](Engine::Postgres), SQL Server through
+//! [`mssql`](Engine::SqlServer), all behind the one small trait [`Session`]. Nothing here knows Kubernetes, decides what to write or retries.
 //!
 //! ```no_run
 //! # async fn example(options: sql_client::ConnectOptions) -> Result<(), Box<dyn std::error::Error>> {
@@ -26,10 +26,12 @@ mod connect_error;
 mod deadline;
 mod endpoint;
 mod io_error;
+mod mssql;
 mod mysql;
 mod postgres;
 pub mod quote;
 mod session;
+mod socket;
 mod sql_error;
 mod statement;
 #[cfg(test)]

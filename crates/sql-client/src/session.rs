@@ -1,4 +1,4 @@
-//! What an operator may do with a server it has logged in to: the trait both engines implement, and the
+//! What an operator may do with a server it has logged in to: the trait all engines implement, and the
 //! plain rows it gives. Rows are text: what is asked of a catalogue is names, counts and flags.
 
 use async_trait::async_trait;
@@ -84,6 +84,8 @@ pub enum Flavor {
     Percona,
     /// PostgreSQL.
     Postgres,
+    /// Microsoft SQL Server and Azure SQL.
+    SqlServer,
 }
 
 impl ServerVersion {

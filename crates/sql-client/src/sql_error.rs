@@ -46,7 +46,7 @@ impl SqlError {
         self.class
     }
 
-    /// The server's code: a SQLSTATE from PostgreSQL, an error number from MySQL.
+    /// The server's code: a SQLSTATE from PostgreSQL, an error number from the others.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()

@@ -1,4 +1,4 @@
-//! Turns a mode and a set of trusted authorities into a rustls client configuration, the same for both
+//! Turns a mode and a set of trusted authorities into a rustls client configuration, the same for all
 //! engines. The crypto provider is passed explicitly; no process-wide default is read or installed.
 
 mod verifier;
@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVersion};
 
 use crate::connect_error::{ConnectClass, TlsProblem};
+use crate::endpoint::Host;
 use verifier::{AnyCertificate, AnyName};
 
 /// Whether and how TLS is used, as libpq means these words. No mode ever falls back to plaintext.
@@ -113,6 +114,15 @@ impl fmt::Debug for TrustRoots {
 
 /// The configuration for a mode; `None` for plaintext.
 pub(crate) fn client_config(mode: TlsMode, roots: &TrustRoots) -> Result<Option<ClientConfig>, ConnectClass> {
+    client_config_of(mode, roots, DEFAULT_VERSIONS)
+}
+
+/// The same for a protocol that not every version of TLS fits.
+pub(crate) fn client_config_of(
+    mode: TlsMode,
+    roots: &TrustRoots,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Option<ClientConfig>, ConnectClass> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let chain = || {
@@ -127,7 +137,7 @@ pub(crate) fn client_config(mode: TlsMode, roots: &TrustRoots) -> Result<Option<
         TlsMode::VerifyFull => chain()?,
     };
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|_| ConnectClass::TlsFailed(TlsProblem::Other))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
@@ -137,5 +147,15 @@ pub(crate) fn client_config(mode: TlsMode, roots: &TrustRoots) -> Result<Option<
     Ok(Some(config))
 }
 
+/// The name that the server's certificate has to hold.
+pub(crate) fn server_name(host: &Host) -> Result<ServerName<'static>, ConnectClass> {
+    match host {
+        Host::Ip(address) => Ok(ServerName::from(*address)),
+        Host::Dns(name) => {
+            ServerName::try_from(name.clone()).map_err(|_| ConnectClass::TlsFailed(TlsProblem::NameMismatch))
+        }
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,14 +6,12 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::socket::Socket;
+
 /// A longer content continues in a next packet. Nothing we send or ask for comes near.
 const MAX_CONTENT: usize = 0xff_ffff - 1;
 /// Nothing before the end of the login is long, and until then anybody may be talking.
 const MAX_LOGIN_CONTENT: usize = 64 << 10;
-
-/// A TCP or TLS stream.
-trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
 /// A connection on which packets are exchanged; the sequence goes on where the greeting left it.
 pub(super) struct Channel {

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -19,8 +18,7 @@ use super::{MysqlSession, answer};
 use crate::connect::ConnectOptions;
 use crate::connect_error::{ConnectClass, Failure, TlsProblem};
 use crate::deadline::Exchanges;
-use crate::endpoint::Host;
-use crate::tls::client_config;
+use crate::tls::{client_config, server_name};
 
 /// One change of plugin, one key, one yes: a server that goes on asking is none.
 const MAX_QUESTIONS: usize = 8;
@@ -67,15 +65,6 @@ async fn encrypt(
     let name = server_name(&options.endpoint.host)?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     Ok(Channel::encrypted(stream, sequence))
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, Failure> {
-    match host {
-        Host::Ip(address) => Ok(ServerName::from(*address)),
-        Host::Dns(name) => {
-            ServerName::try_from(name.clone()).map_err(|_| ConnectClass::TlsFailed(TlsProblem::NameMismatch).into())
-        }
-    }
 }
 
 /// Proves the password and answers the server's questions about it.

@@ -13,12 +13,12 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::*;
 use crate::io_error;
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -28,7 +28,7 @@ fn authority(name: &str) -> Authority {
 }
 
 /// A server's certificate for `names`, valid in the given years, with its key.
-fn certificate(authority: &Authority, names: &[&str], years: (i32, i32)) -> CertifiedKey {
+pub(crate) fn certificate(authority: &Authority, names: &[&str], years: (i32, i32)) -> CertifiedKey {
     let key = KeyPair::generate().unwrap();
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -53,6 +53,15 @@ impl ResolvesServerCert for Shows {
     }
 }
 
+/// A server that shows this certificate.
+pub(crate) fn server(shown: CertifiedKey, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Shows(Arc::new(shown))))
+}
+
 /// What a client of `mode` that trusts `trusted` and calls for `db.acme` makes of the certificate.
 async fn meet(
     mode: TlsMode,
@@ -62,11 +71,7 @@ async fn meet(
 ) -> Result<(), ConnectClass> {
     let roots = TrustRoots::from_pem(trusted.pem.as_bytes()).unwrap();
     let config = client_config(mode, &roots).unwrap().unwrap();
-    let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[protocol])
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Shows(Arc::new(shown))));
+    let server = server(shown, &[protocol]);
     let (here, there) = tokio::io::duplex(64 << 10);
     let name = ServerName::try_from("db.acme").unwrap();
     let (met, _) = tokio::join!(
@@ -76,7 +81,7 @@ async fn meet(
     met.map(drop).map_err(|error: io::Error| io_error::classify(&error))
 }
 
-const NOW: (i32, i32) = (2020, 2100);
+pub(crate) const NOW: (i32, i32) = (2020, 2100);
 const GOOD: Result<(), ConnectClass> = Ok(());
 
 fn bad(problem: TlsProblem) -> Result<(), ConnectClass> {
