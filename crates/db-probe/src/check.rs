@@ -32,7 +32,8 @@ Exit codes:
   10  ProtocolError";
 
 /// The engines that have servers, and what only they need.
-const SERVERS: [(&str, &str); 3] = [("engine", "postgres"), ("engine", "mysql"), ("engine", "mariadb")];
+const SERVERS: [(&str, &str); 4] =
+    [("engine", "postgres"), ("engine", "mysql"), ("engine", "mariadb"), ("engine", "sqlserver")];
 const FOR_SERVERS: [&str; 7] = ["host", "port", "database", "user", "password_file", "ssl_mode", "ca_file"];
 
 /// Probes one database once and says what was found; nothing is needed of Kubernetes
@@ -47,7 +48,7 @@ pub struct Check {
     #[arg(long, value_parser = Host::parse, required_if_eq_any(SERVERS))]
     host: Option<Host>,
 
-    /// Port of the server [default: 5432 for postgres, else 3306]
+    /// Port of the server [default: 5432 for postgres, 1433 for sqlserver, else 3306]
     #[arg(long, value_parser = value_parser!(u16).range(1..))]
     port: Option<u16>,
 
@@ -94,6 +95,7 @@ enum Kind {
     Postgres,
     Mysql,
     Mariadb,
+    Sqlserver,
     Sqlite,
 }
 
@@ -157,6 +159,7 @@ impl Check {
         Ok(match self.engine {
             Kind::Postgres => Asked::Server(Box::new(self.server(Engine::Postgres)?)),
             Kind::Mysql | Kind::Mariadb => Asked::Server(Box::new(self.server(Engine::Mysql)?)),
+            Kind::Sqlserver => Asked::Server(Box::new(self.server(Engine::SqlServer)?)),
             Kind::Sqlite => Asked::File(self.sqlite()?),
         })
     }

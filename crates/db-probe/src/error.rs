@@ -5,7 +5,7 @@
 mod file;
 mod login;
 
-use api_types::{CaKind, Engine};
+use api_types::CaKind;
 use sql_client::{HostError, TrustRootsError};
 
 pub use file::{FileClass, FileName, FileProblem};
@@ -96,9 +96,6 @@ pub enum Problem {
     /// A reference is no name that Kubernetes allows; it would end up in a request path.
     #[error("{0} is no valid name of a Kubernetes object: correct it")]
     ReferenceName(&'static str),
-    /// This version has no client for the engine.
-    #[error("databases of type {} are not probed by this version: DBHub can still serve this one", .0.as_str())]
-    EngineNotProbed(Engine),
     /// There is no such Secret in the Database's own namespace.
     #[error("Secret {} not found in namespace {}: create it or correct spec.credentialsRef", .0.name, .0.namespace)]
     SecretNotFound(Reference),
@@ -168,11 +165,7 @@ impl Problem {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::FieldMissing(_)
-            | Self::Host(_)
-            | Self::FilePath
-            | Self::ReferenceName(_)
-            | Self::EngineNotProbed(_) => Reason::InvalidSpec,
+            Self::FieldMissing(_) | Self::Host(_) | Self::FilePath | Self::ReferenceName(_) => Reason::InvalidSpec,
             Self::SecretNotFound(_) => Reason::SecretNotFound,
             Self::SecretKeyMissing { .. } | Self::SecretKeyNotText { .. } => Reason::SecretKeyMissing,
             Self::CredentialsNotShared { .. } => Reason::CredentialsNotShared,
@@ -188,11 +181,7 @@ impl Problem {
     #[must_use]
     pub fn recheck(&self) -> Recheck {
         match self {
-            Self::FieldMissing(_)
-            | Self::Host(_)
-            | Self::FilePath
-            | Self::ReferenceName(_)
-            | Self::EngineNotProbed(_) => Recheck::Healthy,
+            Self::FieldMissing(_) | Self::Host(_) | Self::FilePath | Self::ReferenceName(_) => Recheck::Healthy,
             Self::File(problem) if problem.class == FileClass::NotVisible => Recheck::Healthy,
             Self::Login(_) | Self::File(_) => Recheck::Failed,
             _ => Recheck::MissingSecret,

@@ -5,6 +5,7 @@ mod mysql;
 mod postgres;
 mod rights;
 mod sqlite;
+mod sqlserver;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::validate::Target;
 
 use mysql::Mysql;
 use postgres::Postgres;
+use sqlserver::SqlServer;
 
 #[cfg(test)]
 pub use rights::{Excess, Level};
@@ -99,6 +101,7 @@ async fn open(options: &ConnectOptions) -> Result<Box<dyn Opened>, Unreached> {
     Ok(match options.engine {
         Engine::Postgres => Box::new(Postgres(session)),
         Engine::Mysql => Box::new(Mysql::new(session)),
+        Engine::SqlServer => Box::new(SqlServer(session)),
     })
 }
 
@@ -142,6 +145,7 @@ fn product(version: &ServerVersion) -> String {
         Flavor::MariaDb => "MariaDB",
         Flavor::Percona => "Percona Server",
         Flavor::Postgres => "PostgreSQL",
+        Flavor::SqlServer => "SQL Server",
     };
     format!("{name} {}", version.text)
 }

@@ -35,7 +35,7 @@ pub struct Server {
 
 /// Checks everything that can be checked without the server or the file.
 pub fn validate(database: &Database, gathered: &Gathered, settings: &Settings) -> Result<Target, Problem> {
-    Ok(match client_engine(database.spec.engine)? {
+    Ok(match client_engine(database.spec.engine) {
         Some(engine) => Target::Server(Box::new(server(database, engine, gathered, &settings.denied)?)),
         None => Target::File(file(database, settings.sqlite_root.as_ref())?),
     })
@@ -105,12 +105,12 @@ fn attempt(spec: &DatabaseSpec, endpoint: Endpoint, secret: Reference) -> Attemp
 }
 
 /// What speaks to the engine's servers; a file has none.
-fn client_engine(engine: Engine) -> Result<Option<sql_client::Engine>, Problem> {
+fn client_engine(engine: Engine) -> Option<sql_client::Engine> {
     match engine {
-        Engine::Postgres => Ok(Some(sql_client::Engine::Postgres)),
-        Engine::Mysql | Engine::Mariadb => Ok(Some(sql_client::Engine::Mysql)),
-        Engine::Sqlite => Ok(None),
-        Engine::Sqlserver => Err(Problem::EngineNotProbed(engine)),
+        Engine::Postgres => Some(sql_client::Engine::Postgres),
+        Engine::Mysql | Engine::Mariadb => Some(sql_client::Engine::Mysql),
+        Engine::Sqlserver => Some(sql_client::Engine::SqlServer),
+        Engine::Sqlite => None,
     }
 }
 

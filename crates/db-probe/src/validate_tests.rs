@@ -40,7 +40,7 @@ fn a_complete_spec_becomes_connect_options() {
 
 #[test]
 fn ports_default_by_type() {
-    for (engine, port) in [("postgres", 5432), ("mysql", 3306), ("mariadb", 3306)] {
+    for (engine, port) in [("postgres", 5432), ("mysql", 3306), ("mariadb", 3306), ("sqlserver", 1433)] {
         assert_eq!(target(&format!("type: {engine}"), Some(login())).unwrap().options.endpoint.port, port);
     }
 }
@@ -58,16 +58,6 @@ fn keys_can_be_named_otherwise() {
     let other = secret(&[("u", b"reader"), ("p", b"word")]);
     let options = target("credentialsRef: {name: creds, userKey: u, passwordKey: p}", Some(other)).unwrap().options;
     assert_eq!((options.credentials.user.as_str(), options.credentials.password.expose_secret()), ("reader", "word"));
-}
-
-#[test]
-fn what_cannot_be_probed_says_so_honestly() {
-    let problem = problem("{type: sqlserver}", None);
-    assert_eq!((problem.reason(), problem.recheck()), (Reason::InvalidSpec, Recheck::Healthy));
-    assert_eq!(
-        problem.to_string(),
-        "databases of type sqlserver are not probed by this version: DBHub can still serve this one"
-    );
 }
 
 /// What becomes of an SQLite Database with this path, under these flags.

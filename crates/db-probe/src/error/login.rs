@@ -80,10 +80,10 @@ impl From<ConnectClass> for Reason {
             }
             ConnectClass::PasswordExpired => Reason::PasswordExpired,
             ConnectClass::AccessDenied => Reason::AccessDenied,
-            ConnectClass::DatabaseNotFound => Reason::DatabaseNotFound,
+            ConnectClass::DatabaseNotFound | ConnectClass::DatabaseNotOpened => Reason::DatabaseNotFound,
             ConnectClass::TooManyConnections => Reason::TooManyConnections,
             ConnectClass::ServerNotReady => Reason::ServerNotReady,
-            ConnectClass::Protocol => Reason::ProtocolError,
+            ConnectClass::Redirected | ConnectClass::Protocol => Reason::ProtocolError,
         }
     }
 }
@@ -121,10 +121,12 @@ impl fmt::Display for LoginProblem {
             | ConnectClass::AuthMethodUnsupported
             | ConnectClass::PasswordExpired
             | ConnectClass::AccessDenied
-            | ConnectClass::DatabaseNotFound => self.write_login(f),
-            ConnectClass::TooManyConnections | ConnectClass::ServerNotReady | ConnectClass::Protocol => {
-                self.write_server(f)
-            }
+            | ConnectClass::DatabaseNotFound
+            | ConnectClass::DatabaseNotOpened => self.write_login(f),
+            ConnectClass::TooManyConnections
+            | ConnectClass::ServerNotReady
+            | ConnectClass::Redirected
+            | ConnectClass::Protocol => self.write_server(f),
         }?;
         match &self.code {
             Some(code) => write!(f, " (server code {code})"),
@@ -168,6 +170,9 @@ impl LoginProblem {
                 f,
                 "{endpoint} offers no TLS, and sslMode {mode} demands it: switch it on there, or set sslMode disable"
             ),
+            TlsProblem::Demanded => {
+                write!(f, "{endpoint} demands TLS, and sslMode disable has none: set sslMode require or a stricter one")
+            }
             TlsProblem::UnknownIssuer => write!(
                 f,
                 "the certificate of {endpoint} was issued by nobody that is trusted, and sslMode {mode} checks it: \
@@ -213,6 +218,12 @@ impl LoginProblem {
             ConnectClass::DatabaseNotFound => {
                 write!(f, "there is no {} on {endpoint}: create it or correct spec.database", self.database())
             }
+            ConnectClass::DatabaseNotOpened => write!(
+                f,
+                "the login of {secret} cannot open {} on {endpoint}, and the server does not tell why: check that it \
+                 exists and is online, and that the login has a user in it",
+                self.database()
+            ),
             _ => write!(
                 f,
                 "{endpoint} refused the login of {secret}: check user and password, and that the server admits this \
@@ -232,6 +243,10 @@ impl LoginProblem {
                 f,
                 "{endpoint} is starting, stopping, recovering or not part of its cluster: wait, or check the server"
             ),
+            ConnectClass::Redirected => write!(
+                f,
+                "{endpoint} sends its clients to another server, which is not followed: name that server in spec.host"
+            ),
             _ => write!(
                 f,
                 "{endpoint} does not answer as a {} server does: check spec.type and spec.port",
@@ -240,7 +255,8 @@ impl LoginProblem {
         }
     }
 
-    /// PostgreSQL opens the database named as the user when none is asked for; MySQL opens none.
+    /// PostgreSQL opens the database named as the user when none is asked for, SQL Server the login's own; MySQL opens
+    /// none.
     fn database(&self) -> String {
         match &self.attempt.database {
             Some(name) => format!("database {name}"),
@@ -273,13 +289,14 @@ mod tests {
     use super::*;
     use crate::fixtures::attempt;
 
-    const CLASSES: [ConnectClass; 19] = [
+    const CLASSES: [ConnectClass; 22] = [
         ConnectClass::HostNotFound,
         ConnectClass::HostNotAllowed,
         ConnectClass::ConnectionRefused,
         ConnectClass::ConnectionReset,
         ConnectClass::Timeout,
         ConnectClass::TlsFailed(TlsProblem::NotOffered),
+        ConnectClass::TlsFailed(TlsProblem::Demanded),
         ConnectClass::TlsFailed(TlsProblem::UnknownIssuer),
         ConnectClass::TlsFailed(TlsProblem::NameMismatch),
         ConnectClass::TlsFailed(TlsProblem::Expired),
@@ -290,8 +307,10 @@ mod tests {
         ConnectClass::PasswordExpired,
         ConnectClass::AccessDenied,
         ConnectClass::DatabaseNotFound,
+        ConnectClass::DatabaseNotOpened,
         ConnectClass::TooManyConnections,
         ConnectClass::ServerNotReady,
+        ConnectClass::Redirected,
         ConnectClass::Protocol,
     ];
 
