@@ -153,10 +153,7 @@ async fn a_missing_definition_is_waited_for() -> Result<()> {
     assert_eq!((status, reason.as_str()), (503, "waiting for custom resource definitions"));
     assert_eq!(operator.get("/healthz").await?.0, 200);
 
-    for definition in ["crds/dbhub.tas.io_databases.yaml", "crds/dbhub.tas.io_dbhubinstances.yaml"] {
-        let path = e2e::cache::workspace_root().join(definition);
-        api.kubectl().apply(None, &std::fs::read_to_string(path)?).await?;
-    }
+    api.define_databases().await?;
     operator.says("leading").await?;
     let spec = json!({"type": "mysql", "host": "nowhere.acme.internal", "credentialsRef": {"name": "none"}});
     api.kubectl().apply(Some("default"), &database("db", &spec, &json!({})).to_string()).await?;

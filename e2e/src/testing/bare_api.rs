@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::Cli;
 use super::process::free_port;
+use crate::cache::workspace_root;
 use crate::cluster::layout::Layout;
 use crate::cluster::pki;
 use crate::command;
@@ -66,10 +67,19 @@ impl BareApi {
         self.layout.kubeconfig()
     }
 
-    /// A client with an administrator's rights.
+    /// An administrator's client.
     pub async fn client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
         Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
+    }
+
+    /// Defines the kinds that db-probe watches.
+    pub async fn define_databases(&self) -> Result<()> {
+        for definition in ["crds/dbhub.tas.io_databases.yaml", "crds/dbhub.tas.io_dbhubinstances.yaml"] {
+            let path = workspace_root().join(definition);
+            self.kubectl.apply(None, &std::fs::read_to_string(path)?).await?;
+        }
+        Ok(())
     }
 
     /// What does not listen yet cannot be watched: this asks again and again.
