@@ -62,14 +62,15 @@ impl Connection {
     /// Reads one message, which must be of this kind and in packets that keep to the rules.
     pub(crate) async fn receive(&mut self, kind: u8) -> io::Result<Vec<u8>> {
         let mut message = Vec::new();
-        for number in 1_u8.. {
+        loop {
             let mut header = [0; HEADER];
             self.read(&mut header).await?;
-            let [found, status, high, low, _, _, found_number, _] = header;
+            // The packet's number is among what the documentation has servers ignore.
+            let [found, status, high, low, ..] = header;
             let length = usize::from(u16::from_be_bytes([high, low]));
             let is_last = status & LAST != 0;
-            if found != kind || found_number != number || !(HEADER..=SIZE).contains(&length) {
-                return Err(complaint(format!("packet {header:?}, where {kind} number {number} was due")));
+            if found != kind || !(HEADER..=SIZE).contains(&length) {
+                return Err(complaint(format!("packet {header:?}, where one of kind {kind} was due")));
             }
             if !is_last && length != SIZE {
                 return Err(complaint("a packet that is neither full nor the last"));
@@ -78,10 +79,9 @@ impl Connection {
             self.read(&mut content).await?;
             message.extend(content);
             if is_last {
-                break;
+                return Ok(message);
             }
         }
-        Ok(message)
     }
 
     /// Sends one message.

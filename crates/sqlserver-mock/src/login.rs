@@ -36,6 +36,10 @@ pub(crate) fn read(message: &[u8], encrypted: bool) -> io::Result<Login> {
     if message.get(4..8) != Some(&TDS_7_4) {
         return Err(complaint("a login for another version"));
     }
+    // Without these a server may go on in another database, or refuse a login for the collation of its own.
+    if message[24] & 0x40 == 0 || message[27] & 0x08 == 0 {
+        return Err(complaint("a login that lets the database or the collations be restricted"));
+    }
     let text = |index: usize, plain: fn(u8) -> u8| {
         let bytes = field(message, TABLE + index * 4)?;
         let units = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(pair.map(plain)));

@@ -29,8 +29,9 @@ const MAX_NAME: usize = 128;
 const OLDEST: u8 = 0x72;
 
 const TDS_7_4: u32 = 0x7400_0004;
-/// A database or language that cannot be set ends the login.
-const FLAGS: [u8; 4] = [0xe0, 0x03, 0, 0];
+/// A database or language that cannot be set ends the login, the session has ODBC's settings, and every collation may
+/// be sent: without the last of these a server may refuse us for that of its own.
+const FLAGS: [u8; 4] = [0xe0, 0x03, 0, 0x08];
 const US_ENGLISH: u32 = 0x0409;
 /// Bytes of the login message before its texts.
 const FIXED: usize = 94;
