@@ -1,10 +1,10 @@
 //! A session with SQL Server, speaking TDS 7.4 itself: a login with user and password, then one batch at a time, its
 //! answer as text. Nothing is offered that the server could use to lead us elsewhere; a redirect is refused.
 //!
-//! Why not `tiberius`: as of 0.13 it takes neither a rustls configuration nor a verifier, so `verify-ca` cannot be had,
-//! a trust bundle must be one certificate in a file, and "trust all" does not even check the handshake's signatures.
-//! Why not `tds-protocol`: as of 0.20 its parser wants the whole answer in memory, and COMPUTE rows over thousands of
-//! empty columns keep it busy for hours in one call that no deadline can end.
+//! Why not `tiberius` or `tiberius-ng`: as of 0.13 they take no verifier, so `verify-ca` cannot be had, and what they have
+//! for `require` does not even check that the server holds the key of its certificate. Why not `tds-protocol`: as of 0.20
+//! its parser wants the whole answer in memory, and COMPUTE rows over thousands of empty columns keep it busy for more
+//! than an hour in one call that no deadline can end.
 //!
 //! What the modes mean here: `disable` is plaintext from the first byte to the last, the password included, which TDS
 //! merely scrambles; a server that encrypts at least the login by default does not when asked so, and one that demands

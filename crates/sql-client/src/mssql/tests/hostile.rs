@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use proptest::prelude::*;
 use sqlserver_mock::{Reply, Value, accepted, done, error, redirect, row_of_no_table, table};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use super::super::answer::Answer;
 use super::super::channel::Channel;
@@ -51,6 +53,22 @@ async fn a_handshake_that_is_none_ends_the_login() {
         let options = crate::ConnectOptions { tls: TlsMode::Require, ..options(Engine::SqlServer, port) };
         assert_eq!(refusal(&options).await.class(), expected, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_handshake_of_empty_packets_ends_with_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = options(Engine::SqlServer, listener.local_addr().unwrap().port());
+    (options.tls, options.connect_timeout) = (TlsMode::Require, Duration::from_millis(200));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let on = packet::message(packet::ANSWER, &[1, 0, 6, 0, 1, 0xff, 1], packet::SIZE);
+        stream.write_all(&on).await.unwrap();
+        let empty = [[0x12, 1, 0, 8, 0, 0, 1, 0]; 512].concat();
+        while stream.write_all(&empty).await.is_ok() {}
+    });
+    assert_eq!(refusal(&options).await.class(), ConnectClass::Timeout);
+    server.await.unwrap();
 }
 
 #[tokio::test]
