@@ -131,6 +131,19 @@ async fn no_mode_takes_a_certificate_from_someone_without_its_key() {
     }
 }
 
+#[tokio::test]
+async fn only_require_takes_a_certificate_that_cannot_be_read() {
+    let ours = authority("ours");
+    let unreadable =
+        || CertifiedKey { cert: vec![b"X.509 v1".to_vec().into()], ..certificate(&ours, &["db.acme"], NOW) };
+    for protocol in [&version::TLS12, &version::TLS13] {
+        assert_eq!(meet(TlsMode::Require, &ours, unreadable(), protocol).await, GOOD);
+        for mode in [TlsMode::VerifyCa, TlsMode::VerifyFull] {
+            assert_eq!(meet(mode, &ours, unreadable(), protocol).await, bad(TlsProblem::Other), "{mode}");
+        }
+    }
+}
+
 #[test]
 fn disable_needs_no_configuration() {
     assert!(client_config(TlsMode::Disable, &TrustRoots::web()).unwrap().is_none());

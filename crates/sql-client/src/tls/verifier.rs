@@ -1,5 +1,5 @@
 //! The two certificate checks that are weaker than rustls' own, for `require` and `verify-ca`. Both still
-//! check the handshake's signatures: the peer holds the key of the certificate it shows.
+//! check the handshake's signatures: the peer holds the key of the certificate it shows, if that can be read.
 
 use std::sync::Arc;
 
@@ -7,11 +7,17 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// `require`: any certificate will do.
+/// `require`: any certificate will do, even one that rustls cannot read. Those of X.509's first version are such, which
+/// some servers make for themselves; without its key nothing can be checked, and the mode promises no check.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(pub(super) WebPkiSupportedAlgorithms);
+
+fn is_unreadable(certificate: &CertificateDer<'_>) -> bool {
+    ParsedCertificate::try_from(certificate).is_err()
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -31,6 +37,9 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if is_unreadable(cert) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, cert, dss, &self.0)
     }
 
@@ -40,6 +49,9 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if is_unreadable(cert) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, cert, dss, &self.0)
     }
 
