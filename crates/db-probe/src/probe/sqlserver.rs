@@ -53,16 +53,16 @@ fn own_connections() -> Statement {
 ///
 /// It is several SELECTs because the catalogue's texts have several collations, which a UNION refuses. The schemas left
 /// out are those that every database has for its fixed roles, and are empty. In the file, `<holder>` stands for the
-/// login's user and the roles it is in.
+/// login's user, `public`, which has the number 0, and the roles it is in.
 fn list_rights_in_database() -> Statement {
     let holder = "(SELECT principal_id, CASE type WHEN 'R' THEN name ELSE N'' END AS via \
                   FROM sys.database_principals \
-                  WHERE principal_id = DATABASE_PRINCIPAL_ID() OR type = 'R' AND IS_ROLEMEMBER(name) = 1)";
+                  WHERE principal_id IN (0, DATABASE_PRINCIPAL_ID()) OR type = 'R' AND IS_ROLEMEMBER(name) = 1)";
     let text = include_str!("sqlserver_rights.sql").replace("<holder>", holder);
     Statement::new("reading what the login may do in the database", text)
 }
 
-/// The same for the server.
+/// The same for the server, where `public` has the number 2.
 fn list_rights_on_server() -> Statement {
     Statement::new("reading what the login may do on the server", include_str!("sqlserver_server_rights.sql"))
 }

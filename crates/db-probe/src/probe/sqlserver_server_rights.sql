@@ -11,7 +11,7 @@ SELECT N'server grant', CONCAT(p.permission_name, CASE p.state WHEN 'W' THEN N' 
 FROM sys.server_permissions p
 JOIN (SELECT principal_id, CASE type WHEN 'R' THEN name ELSE N'' END AS via
       FROM sys.server_principals
-      WHERE principal_id = SUSER_ID() OR type = 'R' AND IS_SRVROLEMEMBER(name) = 1) h
+      WHERE principal_id IN (2, SUSER_ID()) OR type = 'R' AND IS_SRVROLEMEMBER(name) = 1) h
   ON h.principal_id = p.grantee_principal_id
 WHERE p.state IN ('G', 'W') AND (p.class <> 100 OR p.state = 'W')
 GROUP BY p.permission_name, p.state, p.class_desc, h.via;
