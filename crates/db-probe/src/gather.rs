@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use api_types::{CaKind, Database};
+use api_types::{CaKind, Database, names};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -27,7 +27,8 @@ pub struct Gathered {
     pub secret: Option<Secret>,
     /// Where the trusted authorities come from.
     pub trust: Trust,
-    /// The newest known change of the Database or of what it refers to, by the API server's clock.
+    /// The newest known change that the Database's generation does not tell of: of what it refers to, or a request for
+    /// a look. By the API server's clock.
     pub changed: Option<Timestamp>,
 }
 
@@ -44,7 +45,7 @@ pub enum Trust {
 
 /// Reads everything, and notes in the index at which revision.
 pub async fn gather(ctx: &Context, database: &Database) -> Result<Gathered, ApiError> {
-    let mut changed = last_change(&database.metadata);
+    let mut changed = database.annotations().get(names::RECONCILE).and_then(|_| last_change(&database.metadata));
     let references = References::of(database).unwrap_or_default();
     let secret: Option<Secret> = match &references.credentials {
         Some(reference) => read(ctx, database, reference, &mut changed).await?,
@@ -88,7 +89,9 @@ where
     let object: Option<K> = get(ctx.client.clone(), reference).await?;
     let version = object.as_ref().and_then(K::resource_version);
     ctx.index().used(&ObjectRef::from_obj(database), reference, version);
-    *changed = (*changed).max(object.as_ref().and_then(|object| last_change(object.meta())));
+    // When an object went that is not there is told nowhere.
+    let last = object.as_ref().map_or_else(|| Some(Timestamp::now()), |object| last_change(object.meta()));
+    *changed = (*changed).max(last);
     Ok(object)
 }
 

@@ -286,3 +286,12 @@ async fn after_a_restart_a_secret_that_changed_meanwhile_is_used_at_once() {
     assert_eq!(probe.api.calls()[1].body["status"]["lastChecked"].as_str().map(str::len), Some(20));
     assert_eq!(probe.api.calls()[1].body["status"]["privileges"], "Unknown");
 }
+
+#[tokio::test]
+async fn after_a_restart_a_secret_that_went_meanwhile_is_missed() {
+    let (database, _) = healthy();
+    let missing = Exchange::failure("GET", SECRET, 404, "NotFound");
+    let probe = Probe::of(&database, [missing, status_written(&database), event_written()]);
+    probe.look(&database).await.unwrap();
+    assert_eq!(reason_of(&probe.api.calls()), "SecretNotFound");
+}

@@ -179,7 +179,7 @@ fn last_checked(past: &Past, outcome: &Outcome, generation: Option<i64>, now: Ti
 
 /// How long a Database that was found healthy before this process started can be left alone: until `interval` after
 /// its last look. `None` when it has to be looked at now: it is not healthy, something it depends on may have changed
-/// since (`changed` is the newest known change), or the time is over.
+/// since (`changed` is the newest change that its generation does not tell of), or the time is over.
 #[must_use]
 pub fn rest(
     database: &Database,
@@ -191,7 +191,7 @@ pub fn rest(
     let checked = status.last_checked.as_ref()?.0;
     let healthy = status.phase == Some(DatabasePhase::Connected);
     let current = status.observed_generation == database.metadata.generation;
-    let untouched = changed.is_some_and(|changed| checked.duration_since(changed) > CLOCK_SKEW);
+    let untouched = changed.is_none_or(|changed| checked.duration_since(changed) > CLOCK_SKEW);
     if !(healthy && current && untouched) {
         return None;
     }
