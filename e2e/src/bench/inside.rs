@@ -1,7 +1,7 @@
 //! What runs inside the node: every part in turn, each with the machine's load around it. The figures go to standard
 //! output as JSON, progress to standard error.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::place::Place;
 use super::table::{Figure, Measured};
@@ -22,6 +22,7 @@ pub async fn run(layout: &Layout, parts: &[Part]) -> Result<()> {
                 Part::Databases => databases::measure(&place).await,
                 Part::Rechecks => rechecks::measure(&place).await,
                 Part::ManyDatabases => many_databases::measure(&place).await,
+                Part::ManyInstances => bail!("they are measured outside of the node"),
                 Part::Instances => instances::measure(&place).await,
                 Part::Operators => operators::measure(&place, &fresh).await,
             }
@@ -32,7 +33,7 @@ pub async fn run(layout: &Layout, parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
-async fn with_load(work: impl Future<Output = Result<Vec<Figure>>>) -> Result<Measured> {
+pub(super) async fn with_load(work: impl Future<Output = Result<Vec<Figure>>>) -> Result<Measured> {
     let before = load()?;
     let figures = work.await?;
     Ok(Measured { load: [before, load()?], figures })

@@ -5,9 +5,11 @@
 
 mod app_databases;
 mod databases;
+mod fake_dbhub;
 mod inside;
 mod instances;
 mod many_databases;
+mod many_instances;
 mod operators;
 mod place;
 mod processes;
@@ -32,6 +34,7 @@ use self::table::{Figure, Measured, Sample, Unit};
 use crate::cluster::Cluster;
 use crate::command;
 use crate::images::{ImageFile, OPERATORS};
+use crate::progress::Progress;
 
 pub use inside::run as run_inside;
 
@@ -50,6 +53,8 @@ pub enum Part {
     ManyDatabases,
     /// apply -> Running
     Instances,
+    /// Five hundred instances against an API server alone; takes a quarter of an hour, so only when named
+    ManyInstances,
     /// Memory, sizes and start of the operators
     Operators,
 }
@@ -62,6 +67,7 @@ impl Part {
             Self::Rechecks => "measure rechecks",
             Self::ManyDatabases => "measure many Databases",
             Self::Instances => "measure DBHubInstances",
+            Self::ManyInstances => "measure many DBHubInstances",
             Self::Operators => "measure the operators",
         }
     }
@@ -74,9 +80,19 @@ impl Part {
 
 /// Measures on a cluster that has the operators installed from these images, and prints the table. No parts: all.
 pub async fn run(cluster: &Cluster, images: &[ImageFile], parts: &[Part]) -> Result<()> {
+    let tools = cluster.tools()?;
     ensure!(!cfg!(debug_assertions), "an unoptimised script would flatter the operators: run `cargo xtask bench`");
-    let parts = if parts.is_empty() { Part::value_variants() } else { parts };
-    let mut measured = measure_inside(cluster, parts).await?;
+    let by_default = Part::value_variants().iter().filter(|part| **part != Part::ManyInstances);
+    let parts: Vec<Part> = if parts.is_empty() { by_default.copied().collect() } else { parts.to_vec() };
+    let (outside, within): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| *part == Part::ManyInstances);
+    let mut measured = Vec::new();
+    if !within.is_empty() {
+        measured.extend(measure_inside(cluster, &within).await?);
+    }
+    for part in outside {
+        let figures = inside::with_load(many_instances::measure(&tools));
+        measured.push(Progress::new().step(part.title(), figures).await?);
+    }
     let load = inside::load()?;
     measured.push(Measured { load: [load, load], figures: image_sizes(images)? });
     println!("{}", table::markdown(&measured));

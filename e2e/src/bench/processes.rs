@@ -32,8 +32,7 @@ impl PodProcess {
 
     /// Resident memory in megabytes.
     pub(super) fn resident(self) -> Result<f64> {
-        let status = fs::read_to_string(self.path("status")).context("the process is gone")?;
-        resident(&status).context("the process has no VmRSS")
+        resident_memory(self.0)
     }
 
     /// The time that processors have spent on it.
@@ -108,6 +107,12 @@ async fn answer(child: &mut Child, client: &reqwest::Client, url: &str) -> Resul
         tokio::time::sleep(POLL).await;
     }
     Ok(())
+}
+
+/// A process's resident memory in megabytes.
+pub(super) fn resident_memory(process: i32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
+    resident(&status).context("the process has no VmRSS")
 }
 
 /// The time that processors have spent on this process.

@@ -1,8 +1,9 @@
-//! What the API server counted: requests for the objects that an AppDatabase is made of, by anybody.
+//! What the API server counted: requests by anybody, for the objects that an AppDatabase is made of or for all.
 
 use anyhow::Result;
 
 use super::place::Place;
+use crate::testing::Cli;
 
 /// API group and resource of what the concierge reads and writes for one AppDatabase.
 const COUNTED: [(&str, &str); 4] =
@@ -20,7 +21,12 @@ pub(super) struct Requests {
 impl Requests {
     /// Asks the API server.
     pub(super) async fn now(place: &Place) -> Result<Self> {
-        Ok(Self::parse(&place.harness.kubectl.run(&["get", "--raw", "/metrics"]).await?))
+        Ok(Self::parse(&metrics(&place.harness.kubectl).await?, is_counted))
+    }
+
+    /// Asks for requests of every kind but leases, which every operator renews all the time.
+    pub(super) async fn of_all(kubectl: &Cli) -> Result<Self> {
+        Ok(Self::parse(&metrics(kubectl).await?, |line| !has(line, "resource", "leases")))
     }
 
     /// Those since `earlier`.
@@ -28,17 +34,23 @@ impl Requests {
         Self { writes: self.writes - earlier.writes, reads: self.reads - earlier.reads }
     }
 
-    fn parse(metrics: &str) -> Self {
+    fn parse(metrics: &str, counts: impl Fn(&str) -> bool) -> Self {
         let counters = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
-        let ours = counters.filter(|line| {
-            COUNTED.iter().any(|(group, resource)| has(line, "group", group) && has(line, "resource", resource))
-        });
+        let ours: Vec<&str> = counters.filter(|line| counts(line)).collect();
         let count = |verbs: &[&str]| {
-            let of_verbs = ours.clone().filter(|line| verbs.iter().any(|verb| has(line, "verb", verb)));
+            let of_verbs = ours.iter().filter(|line| verbs.iter().any(|verb| has(line, "verb", verb)));
             of_verbs.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum()
         };
         Self { writes: count(&WRITES), reads: count(&READS) }
     }
+}
+
+async fn metrics(kubectl: &Cli) -> Result<String> {
+    kubectl.run(&["get", "--raw", "/metrics"]).await
+}
+
+fn is_counted(line: &str) -> bool {
+    COUNTED.iter().any(|(group, resource)| has(line, "group", group) && has(line, "resource", resource))
 }
 
 fn has(line: &str, label: &str, value: &str) -> bool {
@@ -63,6 +75,6 @@ apiserver_request_total{code="200",group="apps",resource="secrets",subresource="
 apiserver_request_total{code="200",group="",resource="pods",subresource="secrets",verb="POST"} 100
 apiserver_request_sli_total{code="200",group="",resource="secrets",verb="POST"} 100
 "#;
-        assert_eq!(Requests::parse(metrics), Requests { writes: 18, reads: 5 });
+        assert_eq!(Requests::parse(metrics, is_counted), Requests { writes: 18, reads: 5 });
     }
 }

@@ -119,7 +119,8 @@ fn api_arguments(layout: &Layout, etcd: &str, port: u16) -> Vec<String> {
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-signing-key-file={}", pki("sa.key")),
         format!("--service-account-key-file={}", pki("sa.pub")),
-        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        // Services without a node lead nowhere else than to this machine's loopback.
+        "--service-cluster-ip-range=127.96.0.0/16".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
     ]
 }

@@ -63,9 +63,14 @@ impl OperatorProcess {
         http::get(self.port, path).await
     }
 
+    /// Its process id.
+    pub fn id(&self) -> Result<i32> {
+        Ok(self.child.id().context("it ended already")?.try_into()?)
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
-        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).context("it ended already")?;
+        let id = Pid::from_raw(self.id()?).context("0 is no process")?;
         kill_process(id, Signal::TERM)?;
         let ended = async {
             while self.log.next_line().await?.is_some() {}
