@@ -155,16 +155,17 @@ impl Error {
 fn is_login(class: ConnectClass) -> bool {
     use ConnectClass::{
         AccessDenied, AccountLocked, AuthMethodUnsupported, AuthenticationFailed, DatabaseNotFound, PasswordExpired,
+        PasswordInClear,
     };
     match class {
-        AuthenticationFailed | AccountLocked | AuthMethodUnsupported | PasswordExpired => true,
+        AuthenticationFailed | AccountLocked | AuthMethodUnsupported | PasswordInClear | PasswordExpired => true,
         class => matches!(class, AccessDenied | DatabaseNotFound),
     }
 }
 
 fn is_server_trouble(class: SqlClass) -> bool {
-    use SqlClass::{ConnectionLost, ReadOnly, Retryable, Timeout};
-    matches!(class, ConnectionLost | Timeout | Retryable | ReadOnly)
+    use SqlClass::{ConnectionLost, Protocol, ReadOnly, Retryable, Timeout};
+    matches!(class, ConnectionLost | Protocol | Timeout | Retryable | ReadOnly)
 }
 
 impl PublicError for Error {

@@ -22,6 +22,9 @@ use crate::OPERATOR;
 use crate::plan::Password;
 use crate::validate::Request;
 
+/// How long an answer of a server may be, in bytes: the bookkeeping table of a hundred thousand databases.
+const MAX_ANSWER: usize = 64 << 20;
+
 /// The one Secret that serves a cluster without naming it.
 const DEFAULT_SECRET: &str = "db-concierge-mysql-admin";
 const HOST: &str = "MYSQL_ADMIN_HOST";
@@ -200,6 +203,7 @@ fn admin_options(secret: &Secret, endpoint: Endpoint, timeouts: Timeouts) -> Res
         credentials: Credentials { user: user.to_owned(), password: SecretString::from(password) },
         connect_timeout: timeouts.connect,
         query_timeout: timeouts.statement,
+        max_answer: MAX_ANSWER,
         application_name: OPERATOR.to_owned(),
         denied: DeniedAddresses::default(),
     })

@@ -15,7 +15,7 @@ use serde::Serialize;
 use sql_client::{ConnectOptions, Credentials, DeniedAddresses, Endpoint, Engine, Host, TlsMode, TrustRoots};
 
 use crate::error::{FileName, Reason};
-use crate::probe::{Account, Place, Reached, RelativePath, Root, SqliteOptions, ask, ask_file};
+use crate::probe::{Account, MAX_ANSWER, Place, Reached, RelativePath, Root, SqliteOptions, ask, ask_file};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -181,6 +181,7 @@ impl Check {
             },
             connect_timeout: Duration::from_secs(self.connection_timeout.into()),
             query_timeout: Duration::from_secs(self.query_timeout.into()),
+            max_answer: MAX_ANSWER,
             application_name: env!("CARGO_PKG_NAME").to_owned(),
             // Whoever can start this process can dial for themselves.
             denied: DeniedAddresses::default(),

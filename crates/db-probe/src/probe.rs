@@ -27,6 +27,13 @@ pub use rights::{Excess, Level};
 pub use rights::{Gap, Rights};
 pub use sqlite::{Account, DBHUB, Place, RelativePath, Root, SqliteOptions};
 
+/// How long an answer may be, in bytes: many thousand rights, and little enough that as many hostile servers as are
+/// probed at the same time do not fill the memory.
+pub const MAX_ANSWER: usize = 1 << 20;
+
+/// The version of a server that means harm and sends the password back to us.
+const NOT_SHOWN: &str = "a version that is not shown";
+
 /// What a server that let us in said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
@@ -108,8 +115,10 @@ async fn open(options: &ConnectOptions) -> Result<Box<dyn Opened>, Unreached> {
 /// Logs in, runs the trivial query and reads what the login holds and may do.
 pub async fn ask(options: &ConnectOptions) -> Result<Reached, Unreached> {
     let reached = look(open(options), options.connect_timeout + options.query_timeout).await?;
-    let rights = reached.rights.without(options.credentials.password.expose_secret());
-    Ok(Reached { rights, ..reached })
+    let password = options.credentials.password.expose_secret();
+    let is_told = !password.is_empty() && reached.version.contains(password);
+    let version = if is_told { NOT_SHOWN.to_owned() } else { reached.version };
+    Ok(Reached { version, rights: reached.rights.without(password), ..reached })
 }
 
 /// Opens the file, runs the trivial query and reads who may write.
@@ -135,7 +144,7 @@ async fn look<E>(open: impl Future<Output = Result<Box<dyn Opened<E>>, E>>, limi
 
 /// The count of active and of idle connections in the first row.
 fn pool(rows: &[Row]) -> Option<ConnectionPool> {
-    let count = |column| rows.first()?.integer(column).and_then(|count| i32::try_from(count).ok());
+    let count = |column| rows.first()?.integer(column).and_then(|count| i32::try_from(count).ok()).filter(|n| *n >= 0);
     Some(ConnectionPool { active: count(0)?, idle: count(1)? })
 }
 

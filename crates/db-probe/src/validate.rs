@@ -11,7 +11,7 @@ use sql_client::{ConnectOptions, Credentials, DeniedAddresses, Endpoint, Host, T
 
 use crate::error::{Attempt, FileClass, FileName, FileProblem, Problem};
 use crate::gather::{Gathered, Trust};
-use crate::probe::{DBHUB, Place, RelativePath, Root, SqliteOptions};
+use crate::probe::{DBHUB, MAX_ANSWER, Place, RelativePath, Root, SqliteOptions};
 use crate::references::{Reference, References};
 use crate::settings::Settings;
 
@@ -62,6 +62,7 @@ fn server(
         credentials: credentials(secret, &source, wanted)?,
         connect_timeout: Duration::from_secs(spec.connection_timeout.into()),
         query_timeout: Duration::from_secs(spec.query_timeout.into()),
+        max_answer: MAX_ANSWER,
         application_name: env!("CARGO_PKG_NAME").to_owned(),
         denied: denied.clone(),
     };

@@ -77,6 +77,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// The limit for each statement of the session.
     pub query_timeout: Duration,
+    /// The limit for each answer, in bytes. Until the login is done it is 64 KiB.
+    pub max_answer: usize,
     /// What the server's process list calls us.
     pub application_name: String,
     /// Networks that are not dialled.

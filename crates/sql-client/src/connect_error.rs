@@ -29,6 +29,8 @@ pub enum ConnectClass {
     AccountLocked,
     /// The server asks for a way of proving the password that this client does not speak.
     AuthMethodUnsupported,
+    /// The server asks for the password itself, on a connection that is not encrypted.
+    PasswordInClear,
     /// The password is right but must be changed first.
     PasswordExpired,
     /// The login is right but may not open this database.
@@ -157,6 +159,9 @@ impl fmt::Display for ConnectError {
             }
             ConnectClass::AuthMethodUnsupported => {
                 write!(f, "{endpoint} wants user \"{user}\" to log in by a method that is not supported here")
+            }
+            ConnectClass::PasswordInClear => {
+                write!(f, "{endpoint} asks for the password of user \"{user}\" unencrypted, which is not sent: use TLS")
             }
             ConnectClass::PasswordExpired => {
                 write!(f, "the password of user \"{user}\" on {endpoint} has expired: set a new one")

@@ -8,9 +8,6 @@ use tokio::time::timeout;
 use crate::session::Row;
 use crate::sql_error::{SqlClass, SqlError, SqlFailure};
 
-/// An answer may hold this many bytes; the server decides how long it is, so we must.
-const MAX_ANSWER: usize = 64 << 20;
-
 /// The limit of a session's exchanges, and whether one went wrong.
 #[derive(Debug)]
 pub(crate) struct Exchanges {
@@ -44,21 +41,24 @@ impl Exchanges {
     }
 }
 
-/// Rows as they arrive, up to the limit of one answer.
-#[derive(Debug, Default)]
+/// Rows as they arrive, up to the limit of one answer. The server decides how long it is, so we must.
+#[derive(Debug)]
 pub(crate) struct Rows {
     rows: Vec<Row>,
-    bytes: usize,
+    left: usize,
 }
 
 impl Rows {
+    /// No rows yet, and room for `max_answer` bytes.
+    pub(crate) fn new(max_answer: usize) -> Self {
+        Self { rows: Vec::new(), left: max_answer }
+    }
+
     /// Adds a row; beyond the limit the connection is given up, as the rest would have to be read.
     pub(crate) fn push(&mut self, columns: Vec<Option<String>>) -> Result<(), SqlFailure> {
         let text: usize = columns.iter().flatten().map(String::len).sum();
-        self.bytes += text + columns.len() * size_of::<Option<String>>();
-        if self.bytes > MAX_ANSWER {
-            return Err(SqlClass::ConnectionLost.into());
-        }
+        let size = size_of::<Row>() + columns.len() * size_of::<Option<String>>() + text;
+        self.left = self.left.checked_sub(size).ok_or(SqlClass::Protocol)?;
         self.rows.push(Row::new(columns));
         Ok(())
     }
@@ -109,9 +109,12 @@ mod tests {
 
     #[test]
     fn an_endless_answer_is_given_up() {
-        let mut rows = Rows::default();
-        let row = || vec![Some("x".repeat(1 << 20)), None];
-        let refused = (0..100).find_map(|count| rows.push(row()).err().map(|error| (count, error.class)));
-        assert_eq!(refused, Some((63, SqlClass::ConnectionLost)));
+        let refused_at = |row: &[Option<String>]| {
+            let mut rows = Rows::new(64 << 10);
+            (0..10_000).find_map(|count| rows.push(row.to_vec()).err().map(|error| (count, error.class)))
+        };
+        assert_eq!(refused_at(&[Some("x".repeat(1 << 10)), None]), Some((59, SqlClass::Protocol)));
+        // A row without a column takes room too.
+        assert_eq!(refused_at(&[]), Some((2730, SqlClass::Protocol)));
     }
 }

@@ -36,8 +36,6 @@ pub(crate) use login::login;
 
 /// How long closing may take.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// An answer may hold this many bytes, with everything in it that is skipped.
-const MAX_ANSWER: usize = 64 << 20;
 /// Stands before each batch: the length of all headers, then one that says "no transaction" and "one request".
 const BATCH_HEADERS: [u8; 22] = [22, 0, 0, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
 
@@ -45,13 +43,15 @@ const BATCH_HEADERS: [u8; 22] = [22, 0, 0, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 
 pub(crate) struct MssqlSession {
     channel: Channel,
     exchanges: Exchanges,
+    max_answer: usize,
 }
 
-async fn ask(channel: &mut Channel, text: &str) -> Result<Answer, SqlFailure> {
+/// All of an answer counts against its limit, with everything in it that is skipped.
+async fn ask(channel: &mut Channel, text: &str, max_answer: usize) -> Result<Answer, SqlFailure> {
     let batch = [&BATCH_HEADERS[..], &packet::utf16(text)].concat();
     channel.send(packet::SQL_BATCH, &batch).await?;
-    let mut answer = Answer::default();
-    answer.read(&mut channel.receive(MAX_ANSWER)).await?;
+    let mut answer = Answer::new(max_answer);
+    answer.read(&mut channel.receive(max_answer)).await?;
     match answer.error {
         Some(error) => Err(codes::sql_failure(error)),
         None => Ok(answer),
@@ -60,7 +60,7 @@ async fn ask(channel: &mut Channel, text: &str) -> Result<Answer, SqlFailure> {
 
 impl MssqlSession {
     async fn ask(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
-        let work = ask(&mut self.channel, statement.expose_text());
+        let work = ask(&mut self.channel, statement.expose_text(), self.max_answer);
         self.exchanges.run(statement.description(), work).await
     }
 }

@@ -2,6 +2,7 @@
 //! connection task ends with the session; the server's notices are dropped, since they echo statements.
 
 mod codes;
+mod guard;
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{Client, Config, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, Connection, Error, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connect::ConnectOptions;
@@ -27,6 +28,7 @@ use crate::session::{Flavor, Row, ServerVersion, Session};
 use crate::sql_error::{SqlError, SqlFailure};
 use crate::statement::Statement;
 use crate::tls::{TlsMode, client_config};
+use guard::{Guarded, GuardedTls, Rules};
 
 /// How long saying goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -37,26 +39,33 @@ pub(crate) struct PostgresSession {
     /// Holds the connection's one task and aborts it when dropped.
     driver: JoinSet<()>,
     exchanges: Exchanges,
+    rules: Rules,
+    max_answer: usize,
 }
 
 /// Logs in on a fresh socket.
 pub(crate) async fn login(stream: TcpStream, options: &ConnectOptions) -> Result<PostgresSession, Failure> {
     let host = options.endpoint.host.to_string();
     match client_config(options.tls, &options.roots)? {
-        None => handshake(stream, NoTls, options).await,
+        None => {
+            let rules = Rules::new(false, options.max_answer);
+            handshake(Guarded::new(stream, rules.clone()), NoTls, rules, options).await
+        }
         Some(config) => {
+            let rules = Rules::new(true, options.max_answer);
             let mut maker = MakeRustlsConnect::new(config);
             let tls: Result<_, Infallible> =
                 <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::make_tls_connect(&mut maker, &host);
             let Ok(tls) = tls;
-            handshake(stream, tls, options).await
+            handshake(stream, GuardedTls { tls, rules: rules.clone() }, rules, options).await
         }
     }
 }
 
-async fn handshake<T>(stream: TcpStream, tls: T, options: &ConnectOptions) -> Result<PostgresSession, Failure>
+async fn handshake<S, T>(stream: S, tls: T, rules: Rules, options: &ConnectOptions) -> Result<PostgresSession, Failure>
 where
-    T: TlsConnect<TcpStream>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: TlsConnect<S>,
     T::Stream: Send + 'static,
 {
     let connected = driver_config(options).connect_raw(stream, tls).await;
@@ -67,7 +76,8 @@ where
     if !conforming {
         set_conforming_strings(&client).await?;
     }
-    Ok(PostgresSession { client, driver, exchanges: Exchanges::new(options.query_timeout) })
+    let exchanges = Exchanges::new(options.query_timeout);
+    Ok(PostgresSession { client, driver, exchanges, rules, max_answer: options.max_answer })
 }
 
 fn driver_config(options: &ConnectOptions) -> Config {
@@ -110,12 +120,13 @@ async fn set_conforming_strings(client: &Client) -> Result<(), Failure> {
     set.map(drop).map_err(|error| codes::connect_failure(&error))
 }
 
-async fn read_rows(client: &Client, text: &str) -> Result<Vec<Row>, SqlFailure> {
-    let mut messages = pin!(client.simple_query_raw(text).await.map_err(|error| codes::sql_failure(&error))?);
-    let mut rows = Rows::default();
-    while let Some(message) = messages.try_next().await.map_err(|error| codes::sql_failure(&error))? {
+async fn read_rows(client: &Client, text: &str, mut rows: Rows, rules: &Rules) -> Result<Vec<Row>, SqlFailure> {
+    let failure = |error: &Error| codes::sql_failure(error, rules);
+    let mut messages = pin!(client.simple_query_raw(text).await.map_err(|error| failure(&error))?);
+    while let Some(message) = messages.try_next().await.map_err(|error| failure(&error))? {
         if let SimpleQueryMessage::Row(row) = message {
-            rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())?;
+            let columns = (0..row.len()).map(|column| Ok(row.try_get(column)?.map(str::to_owned)));
+            rows.push(columns.collect::<Result<_, _>>().map_err(|error| failure(&error))?)?;
         }
     }
     Ok(rows.into_rows())
@@ -127,21 +138,22 @@ impl Session for PostgresSession {
     async fn execute(&mut self, statement: &Statement) -> Result<u64, SqlError> {
         let work = async {
             let affected = self.client.execute_typed(statement.expose_text(), &[]).await;
-            affected.map_err(|error| codes::sql_failure(&error))
+            affected.map_err(|error| codes::sql_failure(&error, &self.rules))
         };
         self.exchanges.run(statement.description(), work).await
     }
 
     /// The simple protocol, because it gives every type as text.
     async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, SqlError> {
-        let work = read_rows(&self.client, statement.expose_text());
+        let rows = Rows::new(self.max_answer);
+        let work = read_rows(&self.client, statement.expose_text(), rows, &self.rules);
         self.exchanges.run(statement.description(), work).await
     }
 
     async fn ping(&mut self) -> Result<(), SqlError> {
         let work = async {
             let alive = self.client.check_connection().await;
-            alive.map_err(|error| codes::sql_failure(&error))
+            alive.map_err(|error| codes::sql_failure(&error, &self.rules))
         };
         self.exchanges.run("asking whether the server is there", work).await
     }

@@ -16,7 +16,7 @@ pub trait Session: Send + std::fmt::Debug {
     /// Runs one statement and gives the number of rows it affected.
     async fn execute(&mut self, statement: &Statement) -> Result<u64, SqlError>;
 
-    /// Runs one statement and gives all its rows, at most 64 MiB of them.
+    /// Runs one statement and gives all its rows, at most `max_answer` bytes of them.
     async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, SqlError>;
 
     /// Asks the server whether it is still there.

@@ -6,6 +6,8 @@
 pub enum SqlClass {
     /// The connection is gone; whether the statement ran is unknown.
     ConnectionLost,
+    /// The answer makes no sense, or is longer than it may be; the rest of it was not read.
+    Protocol,
     /// No answer within `query_timeout`; whether the statement ran, or still runs, is unknown.
     Timeout,
     /// Deadlock, lock wait, serialisation or a cluster node in transition: the same again may succeed.
@@ -55,7 +57,7 @@ impl SqlError {
     /// Whether the session can no longer be used.
     #[must_use]
     pub fn session_is_lost(&self) -> bool {
-        matches!(self.class, SqlClass::ConnectionLost | SqlClass::Timeout)
+        matches!(self.class, SqlClass::ConnectionLost | SqlClass::Protocol | SqlClass::Timeout)
     }
 
     fn code_suffix(&self) -> String {
@@ -77,8 +79,11 @@ impl From<SqlClass> for SqlFailure {
 }
 
 impl From<std::io::Error> for SqlFailure {
-    fn from(_: std::io::Error) -> Self {
-        SqlClass::ConnectionLost.into()
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => SqlClass::Protocol.into(),
+            _ => SqlClass::ConnectionLost.into(),
+        }
     }
 }
 
@@ -86,6 +91,7 @@ impl SqlClass {
     fn words(self) -> &'static str {
         match self {
             Self::ConnectionLost => "the connection to the server was lost",
+            Self::Protocol => "the server's answer makes no sense here or is too long",
             Self::Timeout => "the server did not answer in time",
             Self::Retryable => "another transaction was in the way",
             Self::ReadOnly => "the server takes no writes",

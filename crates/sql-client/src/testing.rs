@@ -19,6 +19,7 @@ pub(crate) fn options(engine: Engine, port: u16) -> ConnectOptions {
         credentials: Credentials { user: "ann".to_owned(), password: "hunter2".to_owned().into() },
         connect_timeout: Duration::from_secs(10),
         query_timeout: Duration::from_secs(10),
+        max_answer: 1 << 20,
         application_name: "tests".to_owned(),
         denied: DeniedAddresses::default(),
     }

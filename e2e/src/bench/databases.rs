@@ -136,6 +136,7 @@ pub(super) fn options(place: &Place, server: &Server, login: &Login) -> Result<C
         credentials: Credentials { user, password: password.into() },
         connect_timeout: TIMEOUT,
         query_timeout: TIMEOUT,
+        max_answer: 1 << 20,
         application_name: "bench".to_owned(),
         denied: DeniedAddresses::default(),
     })

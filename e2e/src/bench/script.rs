@@ -154,6 +154,7 @@ fn login(database: Option<String>, user: &str, password: SecretString) -> Result
         credentials: Credentials { user: user.to_owned(), password },
         connect_timeout: TIMEOUT,
         query_timeout: TIMEOUT,
+        max_answer: 1 << 20,
         application_name: "bench".to_owned(),
         denied: DeniedAddresses::default(),
     })

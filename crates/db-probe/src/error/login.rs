@@ -75,9 +75,10 @@ impl From<ConnectClass> for Reason {
             ConnectClass::ConnectionRefused | ConnectClass::ConnectionReset => Reason::ConnectionRefused,
             ConnectClass::Timeout => Reason::Timeout,
             ConnectClass::TlsFailed(_) => Reason::TlsFailed,
-            ConnectClass::AuthenticationFailed | ConnectClass::AccountLocked | ConnectClass::AuthMethodUnsupported => {
-                Reason::AuthenticationFailed
-            }
+            ConnectClass::AuthenticationFailed
+            | ConnectClass::AccountLocked
+            | ConnectClass::AuthMethodUnsupported
+            | ConnectClass::PasswordInClear => Reason::AuthenticationFailed,
             ConnectClass::PasswordExpired => Reason::PasswordExpired,
             ConnectClass::AccessDenied => Reason::AccessDenied,
             ConnectClass::DatabaseNotFound | ConnectClass::DatabaseNotOpened => Reason::DatabaseNotFound,
@@ -103,7 +104,9 @@ fn class_of_query(class: SqlClass) -> ConnectClass {
         SqlClass::Retryable => ConnectClass::ServerNotReady,
         SqlClass::AccessDenied => ConnectClass::AccessDenied,
         SqlClass::PasswordExpired => ConnectClass::PasswordExpired,
-        SqlClass::ReadOnly | SqlClass::AlreadyExists | SqlClass::NotFound | SqlClass::Other => ConnectClass::Protocol,
+        SqlClass::Protocol | SqlClass::ReadOnly | SqlClass::AlreadyExists | SqlClass::NotFound | SqlClass::Other => {
+            ConnectClass::Protocol
+        }
     }
 }
 
@@ -119,6 +122,7 @@ impl fmt::Display for LoginProblem {
             ConnectClass::AuthenticationFailed
             | ConnectClass::AccountLocked
             | ConnectClass::AuthMethodUnsupported
+            | ConnectClass::PasswordInClear
             | ConnectClass::PasswordExpired
             | ConnectClass::AccessDenied
             | ConnectClass::DatabaseNotFound
@@ -206,6 +210,11 @@ impl LoginProblem {
                 "{endpoint} wants the login of {secret} proved by a method that is not supported: give it {}",
                 methods(*engine)
             ),
+            ConnectClass::PasswordInClear => write!(
+                f,
+                "{endpoint} asks for the password in {secret} unencrypted, which is not sent: set sslMode verify-full, \
+                 or have the login use scram-sha-256"
+            ),
             ConnectClass::PasswordExpired => {
                 write!(f, "the password in {secret} has expired on {endpoint}: set a new one there and in the Secret")
             }
@@ -289,7 +298,7 @@ mod tests {
     use super::*;
     use crate::fixtures::attempt;
 
-    const CLASSES: [ConnectClass; 22] = [
+    const CLASSES: [ConnectClass; 23] = [
         ConnectClass::HostNotFound,
         ConnectClass::HostNotAllowed,
         ConnectClass::ConnectionRefused,
@@ -304,6 +313,7 @@ mod tests {
         ConnectClass::AuthenticationFailed,
         ConnectClass::AccountLocked,
         ConnectClass::AuthMethodUnsupported,
+        ConnectClass::PasswordInClear,
         ConnectClass::PasswordExpired,
         ConnectClass::AccessDenied,
         ConnectClass::DatabaseNotFound,
@@ -328,10 +338,12 @@ mod tests {
     #[test]
     fn every_failed_query_has_its_reason() {
         use SqlClass::{
-            AccessDenied, AlreadyExists, ConnectionLost, NotFound, Other, PasswordExpired, ReadOnly, Retryable, Timeout,
+            AccessDenied, AlreadyExists, ConnectionLost, NotFound, Other, PasswordExpired, Protocol, ReadOnly,
+            Retryable, Timeout,
         };
         let classes = [
             ConnectionLost,
+            Protocol,
             Timeout,
             Retryable,
             ReadOnly,

@@ -32,7 +32,7 @@ const PACKET_SIZE: u8 = 4;
 const ROUTING: u8 = 20;
 
 /// What has been understood of an answer, also when it breaks off.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Answer {
     /// The error that tells most.
     pub(super) error: Option<ServerError>,
@@ -49,6 +49,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Nothing yet, and room for so many bytes of rows.
+    pub(super) fn new(max_answer: usize) -> Self {
+        let rows = Rows::new(max_answer);
+        Self { error: None, accepted: None, redirected: false, packet_size: None, affected: 0, rows }
+    }
+
     /// Reads the message to its end.
     pub(super) async fn read(&mut self, message: &mut Incoming<'_>) -> io::Result<()> {
         let mut columns = Vec::new();

@@ -56,7 +56,8 @@ pub(crate) async fn login(mut stream: TcpStream, options: &ConnectOptions) -> Re
     let mut channel = Channel::new(socket);
     channel.send(packet::LOGIN, &message(options)).await?;
     accept(&mut channel).await?;
-    Ok(MssqlSession { channel, exchanges: Exchanges::new(options.query_timeout) })
+    let exchanges = Exchanges::new(options.query_timeout);
+    Ok(MssqlSession { channel, exchanges, max_answer: options.max_answer })
 }
 
 /// No server can hold a longer name, which makes the answer known without asking.
@@ -84,7 +85,7 @@ async fn encrypt(
 }
 
 async fn accept(channel: &mut Channel) -> Result<(), Failure> {
-    let mut answer = Answer::default();
+    let mut answer = Answer::new(MAX_ANSWER);
     let read = answer.read(&mut channel.receive(MAX_ANSWER)).await;
     // An error tells more than how the answer to it ended.
     if let Some(error) = answer.error {

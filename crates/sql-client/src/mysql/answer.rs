@@ -24,7 +24,7 @@ pub(super) struct Answer {
 
 impl From<Malformed> for SqlFailure {
     fn from(_: Malformed) -> Self {
-        SqlClass::ConnectionLost.into()
+        SqlClass::Protocol.into()
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn read(channel: &mut Channel) -> Result<Answer, SqlFailure> {
             Ok(Answer { affected: fields.length_encoded()?, ..Answer::default() })
         }
         // A server that asks for a file of ours, which no capability allows it to.
-        Some(&LOCAL_INFILE) => Err(SqlClass::ConnectionLost.into()),
+        Some(&LOCAL_INFILE) => Err(SqlClass::Protocol.into()),
         _ => {
             let columns = fields.length_encoded()?;
             Ok(Answer { rows: read_table(channel, columns).await?, ..Answer::default() })
@@ -52,10 +52,10 @@ async fn read_table(channel: &mut Channel, columns: u64) -> Result<Vec<Row>, Sql
     while !is_end(&checked(channel).await?) {
         described += 1;
         if described > columns {
-            return Err(SqlClass::ConnectionLost.into());
+            return Err(SqlClass::Protocol.into());
         }
     }
-    let mut rows = Rows::default();
+    let mut rows = Rows::new(channel.limit());
     loop {
         let content = checked(channel).await?;
         if is_end(&content) {

@@ -38,9 +38,14 @@ impl Channel {
         self.encrypted
     }
 
-    /// From here on answers may be long.
-    pub(super) fn logged_in(&mut self) {
-        self.limit = MAX_CONTENT;
+    /// From here on answers may be as long as this.
+    pub(super) fn logged_in(&mut self, max_answer: usize) {
+        self.limit = max_answer.min(MAX_CONTENT);
+    }
+
+    /// How long an answer may be.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Every command starts a new sequence.

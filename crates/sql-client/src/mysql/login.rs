@@ -47,7 +47,7 @@ pub(crate) async fn login(mut stream: TcpStream, options: &ConnectOptions) -> Re
         Some(config) => encrypt(stream, sequence, &greeting, config, options).await?,
     };
     prove(&mut channel, greeting, options).await?;
-    channel.logged_in();
+    channel.logged_in(options.max_answer);
     Ok(MysqlSession { channel, exchanges: Exchanges::new(options.query_timeout) })
 }
 

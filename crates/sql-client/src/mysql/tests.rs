@@ -160,7 +160,7 @@ async fn answers_become_counts_rows_and_errors() {
     let refused = session.execute(&statement).await.unwrap_err();
     assert_eq!(refused.to_string(), "asking failed: the login lacks the right to do this (server code 1142)");
     // LOCAL INFILE: the server asks for a file.
-    assert_eq!(session.execute(&statement).await.unwrap_err().class(), SqlClass::ConnectionLost);
+    assert_eq!(session.execute(&statement).await.unwrap_err().class(), SqlClass::Protocol);
     assert!(session.ping().await.unwrap_err().session_is_lost());
 }
 

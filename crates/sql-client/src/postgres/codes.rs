@@ -6,6 +6,7 @@ use std::io;
 
 use tokio_postgres::Error;
 
+use super::guard::{Refusal, Rules};
 use crate::connect_error::{ConnectClass, Failure, TlsProblem};
 use crate::io_error;
 use crate::sql_error::{SqlClass, SqlFailure};
@@ -13,9 +14,15 @@ use crate::sql_error::{SqlClass, SqlFailure};
 /// Why a login failed.
 pub(super) fn connect_failure(error: &Error) -> Failure {
     match error.code() {
-        Some(state) => Failure::with_code(connect_class(state.code()), state.code()),
+        Some(state) => Failure { class: connect_class(state.code()), code: published(state.code()) },
         None => driver_class(error).into(),
     }
+}
+
+/// A state as it may be shown. The server can send any text in its place.
+fn published(state: &str) -> Option<String> {
+    let is_state = state.len() == 5 && state.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    is_state.then(|| state.to_owned())
 }
 
 fn connect_class(state: &str) -> ConnectClass {
@@ -37,10 +44,13 @@ fn driver_class(error: &Error) -> ConnectClass {
     if let Some(problem) = io_error::tls_problem(error) {
         return ConnectClass::TlsFailed(problem);
     }
-    if let Some(io) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-        return io_error::classify(io);
+    let text = error.to_string();
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if let Some(io) = io.filter(|_| text == "error communicating with the server") {
+        let refusal = io.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
+        return refusal.map_or_else(|| io_error::classify(io), |refusal| refusal.class());
     }
-    match error.to_string().as_str() {
+    match text.as_str() {
         "error performing TLS handshake" => ConnectClass::TlsFailed(TlsProblem::NotOffered),
         "authentication error" => ConnectClass::AuthMethodUnsupported,
         _ if error.is_closed() => ConnectClass::ConnectionReset,
@@ -48,10 +58,11 @@ fn driver_class(error: &Error) -> ConnectClass {
     }
 }
 
-/// Why a statement failed.
-pub(super) fn sql_failure(error: &Error) -> SqlFailure {
+/// Why a statement failed. Where the server broke the rules, the driver only tells that the connection is closed.
+pub(super) fn sql_failure(error: &Error, rules: &Rules) -> SqlFailure {
     match error.code() {
-        Some(state) => SqlFailure { class: sql_class(state.code()), code: Some(state.code().to_owned()) },
+        Some(state) => SqlFailure { class: sql_class(state.code()), code: published(state.code()) },
+        None if rules.are_broken() || driver_class(error) == ConnectClass::Protocol => SqlClass::Protocol.into(),
         None => SqlClass::ConnectionLost.into(),
     }
 }
