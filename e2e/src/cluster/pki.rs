@@ -64,8 +64,18 @@ impl Authority {
 
     /// A certificate for servers and clients called `name`, with these DNS names and addresses.
     pub fn issue(&self, name: &str, group: Option<&str>, names: &[&str]) -> Result<Identity> {
+        self.sign(params(name, group, names)?)
+    }
+
+    /// The same for a server alone, valid until yesterday.
+    pub fn issue_expired(&self, name: &str, names: &[&str]) -> Result<Identity> {
+        let mut params = params(name, None, names)?;
+        set_validity(&mut params, -2, -1)?;
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate().context("cannot make a key")?;
-        let mut params = params(name, group, names)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).context("cannot sign a certificate")?;
@@ -108,12 +118,18 @@ fn params(name: &str, group: Option<&str>, names: &[&str]) -> Result<Certificate
     if let Some(group) = group {
         params.distinguished_name.push(DnType::OrganizationName, group);
     }
-    let now = Zoned::now();
-    let (year, month, day) = date_in(&now, -1)?;
-    params.not_before = rcgen::date_time_ymd(year, month, day);
-    let (year, month, day) = date_in(&now, VALID_DAYS)?;
-    params.not_after = rcgen::date_time_ymd(year, month, day);
+    set_validity(&mut params, -1, VALID_DAYS)?;
     Ok(params)
+}
+
+/// From the beginning of one day to that of another, both counted from today.
+fn set_validity(params: &mut CertificateParams, from: i64, until: i64) -> Result<()> {
+    let now = Zoned::now();
+    let (year, month, day) = date_in(&now, from)?;
+    params.not_before = rcgen::date_time_ymd(year, month, day);
+    let (year, month, day) = date_in(&now, until)?;
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    Ok(())
 }
 
 fn date_in(now: &Zoned, days: i64) -> Result<(i32, u8, u8)> {

@@ -216,7 +216,7 @@ fn socket(layout: &Layout, folder: &str) -> OptsBuilder {
 }
 
 /// A connection to MariaDB or MySQL, whose session ends with it.
-async fn connect(product: &str, options: OptsBuilder, password: &SecretString) -> Result<Conn> {
+pub(crate) async fn connect(product: &str, options: OptsBuilder, password: &SecretString) -> Result<Conn> {
     let options = options.pass(Some(password.expose_secret()));
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, Conn::new(options)).await;
     let connected = connecting.with_context(|| format!("{product} does not answer"))?;
@@ -224,7 +224,7 @@ async fn connect(product: &str, options: OptsBuilder, password: &SecretString) -
 }
 
 /// Makes `account` the owner of a folder and the files in it.
-fn hand_over(folder: &Path, account: &str) -> Result<()> {
+pub(crate) fn hand_over(folder: &Path, account: &str) -> Result<()> {
     let accounts = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
     let (user, group) = ids_of(&accounts, account).with_context(|| format!("there is no account `{account}`"))?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
@@ -242,7 +242,7 @@ fn ids_of(accounts: &str, account: &str) -> Option<(u32, u32)> {
 }
 
 /// A command line that runs `program` as `account`.
-fn as_account(account: &str, program: &[&str]) -> Vec<String> {
+pub(crate) fn as_account(account: &str, program: &[&str]) -> Vec<String> {
     let user = format!("--reuid={account}");
     let group = format!("--regid={account}");
     // The folder in which the init works may be closed to the account.

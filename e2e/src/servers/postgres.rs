@@ -12,7 +12,8 @@ use crate::cluster::layout::Layout;
 pub const ACCOUNT: &str = "postgres";
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// The folder of the programs.
+pub(crate) const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const FOLDER: &str = "/run/servers/postgres";
 
 pub(super) fn files(layout: &Layout) -> Files {
@@ -34,7 +35,7 @@ pub(super) fn daemon(layout: &Layout) -> Result<Daemon> {
 }
 
 /// Connects as superuser and leaves a task behind that carries the connection's traffic and ends with the client.
-pub(super) async fn connect(mut config: Config, database: &str) -> Result<Client> {
+pub(crate) async fn connect(mut config: Config, database: &str) -> Result<Client> {
     config.user(ACCOUNT).dbname(database);
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, config.connect(NoTls)).await;
     let connected = connecting.context("PostgreSQL does not answer")?;

@@ -81,6 +81,6 @@ impl OperatorProcess {
 }
 
 /// A loopback port that nothing listens on now. Another program could take it first; then the start fails and says so.
-pub(super) async fn free_port() -> Result<u16> {
+pub(crate) async fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Cache;
 use crate::progress::Progress;
 
+pub(crate) use debian::is_root;
 pub use go::GoModule;
 
 /// The programs and folders that [`ensure`] made sure of.

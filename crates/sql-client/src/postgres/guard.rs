@@ -216,12 +216,12 @@ mod tests {
     fn each_answer_has_a_limit_of_its_own() {
         let rules = Rules::new(false, 100);
         let ready = message(READY_FOR_QUERY, b"I");
-        let login = [message(b'S', &[0; 60_000]), ready.clone()].concat();
+        let login = [message(b'S', &vec![0; 60_000]), ready.clone()].concat();
         let answer = [message(b'D', &[0; 40]), message(b'N', &[0; 40]), ready].concat();
         assert_eq!(passed(&[&login[..], &answer, &answer].concat(), &rules), Ok(()));
         assert_eq!(passed(&[&login[..], &answer, &message(b'D', &[0; 96])].concat(), &rules), Err(Refusal::TooLong));
         assert_eq!(passed(&[&login[..], &message(b'N', b"").repeat(21)].concat(), &rules), Err(Refusal::TooLong));
-        assert_eq!(passed(&message(b'S', &[0; 40_000]).repeat(2), &rules), Err(Refusal::TooLong));
+        assert_eq!(passed(&message(b'S', &vec![0; 40_000]).repeat(2), &rules), Err(Refusal::TooLong));
     }
 
     #[test]

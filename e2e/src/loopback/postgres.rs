@@ -1,0 +1,128 @@
+//! A PostgreSQL of a test's own. What it shows of TLS and whom it admits can be changed while it runs.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+use tokio_postgres::{Client, Config};
+
+use super::{ADDRESS, Folder, POLL, Running, START_DEADLINE};
+use crate::cluster::pki::Identity;
+use crate::servers::postgres::{ACCOUNT, PROGRAMS, connect};
+use crate::testing::bed::Login;
+use crate::testing::process::free_port;
+
+/// A server with a superuser on its socket, killed when dropped.
+pub struct Postgres {
+    running: Running,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+}
+
+pub(super) fn is_installed() -> bool {
+    Path::new(PROGRAMS).join("postgres").exists()
+}
+
+impl Postgres {
+    /// A server with these settings, such as `max_connections=4`, that offers no TLS yet.
+    pub async fn start(settings: &[&str]) -> Result<Self> {
+        let mut server = Self::launch(settings, false).await?;
+        let folder = server.running.folder.text("");
+        server.running.wait(async || admin_in(&folder, server.port).await.is_ok()).await?;
+        Ok(server)
+    }
+
+    /// A server that recovers for ever and lets nobody in meanwhile.
+    pub async fn start_in_recovery() -> Result<Self> {
+        let mut server = Self::launch(&["hot_standby=off"], true).await?;
+        server.running.wait(async || TcpStream::connect((ADDRESS, server.port)).await.is_ok()).await?;
+        Ok(server)
+    }
+
+    async fn launch(settings: &[&str], recovers: bool) -> Result<Self> {
+        let (folder, port) = (Folder::new(ACCOUNT)?, free_port().await?);
+        let data = folder.text("data");
+        let initdb = format!("{PROGRAMS}/initdb");
+        folder.run(&[&initdb, "-D", &data, "-U", ACCOUNT, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]).await?;
+        folder.write("data/pg_hba.conf", &admitted(&["host all all 127.0.0.0/8 scram-sha-256"]))?;
+        if recovers {
+            folder.write("data/standby.signal", "")?;
+        }
+        let own = [
+            format!("listen_addresses={ADDRESS}"),
+            format!("port={port}"),
+            format!("unix_socket_directories={}", folder.text("")),
+            "fsync=off".to_owned(),
+        ];
+        let settings: Vec<_> = own.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+        let program = format!("{PROGRAMS}/postgres");
+        let flags: Vec<_> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
+        let running = folder.start(&[&[&program, "-D", &data][..], &flags].concat(), Signal::QUIT)?;
+        Ok(Self { running, port })
+    }
+
+    /// A connection as superuser.
+    pub async fn admin(&self) -> Result<Client> {
+        admin_in(&self.running.folder.text(""), self.port).await
+    }
+
+    /// Runs statements as superuser.
+    pub async fn run(&self, statements: &str) -> Result<()> {
+        self.admin().await?.batch_execute(statements).await.with_context(|| format!("`{statements}` failed"))
+    }
+
+    /// A login with a database of its own name.
+    pub async fn login(&self, name: &str, password: &str) -> Result<Login> {
+        self.run(&format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")).await?;
+        self.run(&format!("CREATE DATABASE {name}")).await?;
+        Ok(Login { database: name.to_owned(), user: name.to_owned(), password: password.to_owned() })
+    }
+
+    /// From now on these lines of `pg_hba.conf` decide who may come over TCP.
+    pub async fn admit(&self, lines: &[&str]) -> Result<()> {
+        self.running.folder.write("data/pg_hba.conf", &admitted(lines))?;
+        self.reload("").await
+    }
+
+    /// From now on the server shows this certificate, or offers no TLS.
+    pub async fn present(&self, identity: Option<&Identity>) -> Result<()> {
+        if let Some(identity) = identity {
+            self.running.folder.write("data/server.crt", &identity.certificate)?;
+            self.running.folder.write("data/server.key", &identity.key)?;
+        }
+        let ssl = if identity.is_some() { "on" } else { "off" };
+        self.reload(&format!("ALTER SYSTEM SET ssl = {ssl}")).await?;
+        let row = self.admin().await?.query_one("SHOW ssl", &[]).await?;
+        ensure!(row.get::<_, &str>(0) == ssl, "the server does not take the certificate");
+        Ok(())
+    }
+
+    /// New sessions inherit what the server has read, so the first of them that knows of the reload ends the wait.
+    async fn reload(&self, change: &str) -> Result<()> {
+        let before = self.loaded().await?;
+        self.run(change).await?;
+        self.run("SELECT pg_reload_conf()").await?;
+        let reloaded = async {
+            while self.loaded().await? == before {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(START_DEADLINE, reloaded).await.context("the server reads no new settings")?
+    }
+
+    async fn loaded(&self) -> Result<String> {
+        Ok(self.admin().await?.query_one("SELECT pg_conf_load_time()::text", &[]).await?.get(0))
+    }
+}
+
+fn admitted(lines: &[&str]) -> String {
+    format!("local all all trust\n{}\n", lines.join("\n"))
+}
+
+async fn admin_in(folder: &str, port: u16) -> Result<Client> {
+    let mut config = Config::new();
+    config.host_path(folder).port(port);
+    connect(config, "postgres").await
+}
