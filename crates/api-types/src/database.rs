@@ -295,7 +295,10 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready is True when the last login and query succeeded.
+    /// Ready is True when the last login and query succeeded. Its reason is one of Connected, Slow, Flapping,
+    /// SecretNotFound, SecretKeyMissing, CredentialsNotShared, HostNotFound, HostNotAllowed, ConnectionRefused, Timeout,
+    /// TlsFailed, AuthenticationFailed, PasswordExpired, AccessDenied, DatabaseNotFound, TooManyConnections,
+    /// ServerNotReady, InvalidSpec, ProtocolError.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -15,7 +15,7 @@ use crate::references::Reference;
 
 /// Why a Database is in its phase: the condition's and the Event's reason, and a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[cfg_attr(test, derive(clap::ValueEnum, serde::Serialize))]
 #[allow(missing_docs, reason = "the words are defined in the API documentation")]
 pub enum Reason {
     Connected,
@@ -212,5 +212,24 @@ impl std::fmt::Display for Reference {
             CaKind::ConfigMap => "ConfigMap",
         };
         write!(f, "{kind} {}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::Database;
+    use clap::ValueEnum as _;
+    use kube::CustomResourceExt as _;
+
+    use super::Reason;
+
+    /// What `kubectl explain` says is what the end-to-end tests go through, one by one.
+    #[test]
+    fn every_reason_stands_in_the_definition_and_no_other() {
+        let definition = serde_json::to_string(&Database::crd()).unwrap().replace("\\n", " ");
+        let (_, list) = definition.split_once("Its reason is one of ").unwrap();
+        let listed: Vec<_> = list.split_once('.').unwrap().0.split(", ").collect();
+        let reasons: Vec<_> = Reason::value_variants().iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(listed, reasons);
     }
 }

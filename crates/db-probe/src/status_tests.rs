@@ -115,12 +115,12 @@ fn one_timeout_after_a_success_is_flapping() {
     assert_yaml_snapshot!(verdict.status, @r#"
     phase: Degraded
     lastChecked: "2027-01-15T08:01:00Z"
-    message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout; it worked before, 1 more of these in a row and it counts as Failed"
+    message: "pg.acme.internal:5432 did not complete the login within 30 s: check spec.type and spec.port, firewalls and NetworkPolicies, or raise spec.connectionTimeout; it worked before, 1 more of these in a row and it counts as Failed"
     privileges: Unknown
     observedGeneration: 1
     conditions:
       - lastTransitionTime: "2027-01-15T08:01:00Z"
-        message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout; it worked before, 1 more of these in a row and it counts as Failed"
+        message: "pg.acme.internal:5432 did not complete the login within 30 s: check spec.type and spec.port, firewalls and NetworkPolicies, or raise spec.connectionTimeout; it worked before, 1 more of these in a row and it counts as Failed"
         observedGeneration: 1
         reason: Flapping
         status: Unknown
@@ -142,12 +142,12 @@ fn the_second_timeout_in_a_row_is_a_failure() {
     assert_yaml_snapshot!(verdict.status, @r#"
     phase: Failed
     lastChecked: "2027-01-15T08:02:00Z"
-    message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout"
+    message: "pg.acme.internal:5432 did not complete the login within 30 s: check spec.type and spec.port, firewalls and NetworkPolicies, or raise spec.connectionTimeout"
     privileges: Unknown
     observedGeneration: 1
     conditions:
       - lastTransitionTime: "2027-01-15T08:02:00Z"
-        message: "pg.acme.internal:5432 did not complete the login within 30 s: check the host, firewalls and NetworkPolicies, or raise spec.connectionTimeout"
+        message: "pg.acme.internal:5432 did not complete the login within 30 s: check spec.type and spec.port, firewalls and NetworkPolicies, or raise spec.connectionTimeout"
         observedGeneration: 1
         reason: Timeout
         status: "False"

@@ -11,12 +11,14 @@ use kube::{Client, Config};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::Cli;
+use super::bed::Area;
 use super::process::free_port;
+use super::{Cli, Harness};
 use crate::cache::workspace_root;
 use crate::cluster::layout::Layout;
 use crate::cluster::pki;
 use crate::command;
+use crate::servers::Servers;
 use crate::tools::Tools;
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -71,6 +73,18 @@ impl BareApi {
     pub async fn client(&self) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
         Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
+    }
+
+    /// One of its namespaces, which must exist. There are no database servers, and no helm.
+    pub async fn area(&self, namespace: &str) -> Result<Area> {
+        let harness = Harness {
+            client: self.client().await?,
+            kubectl: self.kubectl.clone(),
+            helm: Cli { program: "helm".into(), global: Vec::new() },
+            servers: Servers::beside_pods(self.layout.clone()),
+            cluster: None,
+        };
+        Ok(Area::new(harness, namespace.to_owned()))
     }
 
     /// Defines the kinds that db-probe watches.

@@ -94,6 +94,10 @@ pub fn ready_reason<K: Serialize>(object: &K) -> Option<String> {
 }
 
 impl Area {
+    pub(super) fn new(harness: Harness, name: String) -> Self {
+        Self { harness, name }
+    }
+
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -229,7 +233,7 @@ impl Bed {
     pub async fn new(purpose: &str) -> Result<Self> {
         let harness = Harness::connect().await?;
         let namespace = harness.namespace(purpose).await?;
-        let area = Area { harness, name: namespace.name().to_owned() };
+        let area = Area::new(harness, namespace.name().to_owned());
         Ok(Self {
             area,
             namespaces: vec![namespace],
@@ -245,13 +249,13 @@ impl Bed {
         let name = format!("{}-{suffix}", self.name());
         let namespace = TestNamespace::create_named(&self.harness, suffix, name.clone()).await?;
         self.namespaces.push(namespace);
-        Ok(Area { harness: self.harness.clone(), name })
+        Ok(Area::new(self.harness.clone(), name))
     }
 
     /// The concierge's home namespace.
     #[must_use]
     pub fn home(&self) -> Area {
-        Area { harness: self.harness.clone(), name: HOME.to_owned() }
+        Area::new(self.harness.clone(), HOME.to_owned())
     }
 
     /// A password that must not turn up anywhere.

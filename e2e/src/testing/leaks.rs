@@ -1,4 +1,4 @@
-//! Looks for passwords where none may be: in the operators' logs, and in the objects and Events of a test.
+//! Looks for passwords where none may be: in the operators' logs and metrics, and in the objects and Events of a test.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +8,7 @@ use super::bed::HOME;
 const OPERATORS: [&str; 3] = ["db-probe", "dbhub-operator", "db-concierge-operator"];
 const KINDS: &str = "databases,dbhubinstances,appdatabases,configmaps,deployments,events";
 
-/// Fails when one of `passwords` is in a log of an operator or in an object of `namespaces`.
+/// Fails when one of `passwords` is in a log or the metrics of an operator, or in an object of `namespaces`.
 pub(super) async fn assert_none(harness: &Harness, namespaces: &[String], passwords: &[String]) -> Result<()> {
     for operator in OPERATORS {
         let label = format!("app.kubernetes.io/name={operator}");
@@ -16,6 +16,10 @@ pub(super) async fn assert_none(harness: &Harness, namespaces: &[String], passwo
             harness.kubectl.run(&["logs", "-n", HOME, "-l", &label, "--tail=-1", "--max-log-requests=10"]).await?;
         ensure!(log.contains("starting"), "the log of {operator} cannot be read: {log}");
         assert_absent(&format!("the log of {operator}"), &log, passwords)?;
+        let path = format!("/api/v1/namespaces/{HOME}/services/{operator}:8080/proxy/metrics");
+        let metrics = harness.kubectl.run(&["get", "--raw", &path]).await?;
+        ensure!(metrics.contains("# HELP"), "the metrics of {operator} cannot be read: {metrics}");
+        assert_absent(&format!("the metrics of {operator}"), &metrics, passwords)?;
     }
     for namespace in namespaces {
         let objects = harness.kubectl.run(&["get", KINDS, "-n", namespace, "-o", "json"]).await?;
@@ -24,7 +28,8 @@ pub(super) async fn assert_none(harness: &Harness, namespaces: &[String], passwo
     Ok(())
 }
 
-fn assert_absent(place: &str, text: &str, passwords: &[String]) -> Result<()> {
+/// Fails when one of `passwords` is in the text; `place` says what that is.
+pub fn assert_absent(place: &str, text: &str, passwords: &[String]) -> Result<()> {
     for password in passwords {
         ensure!(!text.contains(password), "a password is in {place}");
     }

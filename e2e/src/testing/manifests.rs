@@ -16,6 +16,12 @@ pub fn opaque_secret(name: &str, texts: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque", "stringData": texts})
 }
 
+/// A namespace.
+#[must_use]
+pub fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
 /// A ConfigMap with one text.
 #[must_use]
 pub fn config_map(name: &str, key: &str, text: &str) -> Value {

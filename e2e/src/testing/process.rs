@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
 
 use super::http;
 use crate::images;
@@ -19,7 +20,9 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// A running operator, killed when dropped.
 pub struct OperatorProcess {
     child: Child,
-    log: Lines<BufReader<ChildStdout>>,
+    log: watch::Receiver<String>,
+    /// How much of the log [`OperatorProcess::says`] has gone through.
+    read: usize,
     port: u16,
 }
 
@@ -31,8 +34,8 @@ impl OperatorProcess {
         command.arg("--log-format=text").arg(format!("--http-addr=127.0.0.1:{port}")).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let log = BufReader::new(child.stdout.take().context("the operator has no output")?).lines();
-        Ok(Self { child, log, port })
+        let log = follow(child.stdout.take().context("the operator has no output")?);
+        Ok(Self { child, log, read: 0, port })
     }
 
     /// The operator's command, without the settings that this machine's environment may hold for others.
@@ -47,15 +50,22 @@ impl OperatorProcess {
 
     /// Reads the log up to a line that contains `text`, and gives that line.
     pub async fn says(&mut self, text: &str) -> Result<String> {
-        let search = async {
-            while let Some(line) = self.log.next_line().await? {
-                if line.contains(text) {
-                    return Ok(line);
-                }
-            }
-            bail!("the operator ended without saying {text:?}")
-        };
-        tokio::time::timeout(DEADLINE, search).await.with_context(|| format!("the log never said {text:?}"))?
+        let read = self.read;
+        let position = |log: &String| Some(read + log.get(read..)?.find(text)?);
+        let said = tokio::time::timeout(DEADLINE, self.log.wait_for(|log| position(log).is_some())).await;
+        let said = said.with_context(|| format!("the log never said {text:?}"))?;
+        let log = said.with_context(|| format!("the operator ended without saying {text:?}"))?.clone();
+        let at = position(&log).unwrap_or_default();
+        let start = log[..at].rfind('\n').map_or(0, |end| end + 1);
+        let end = log[at..].find('\n').map_or(log.len(), |length| at + length);
+        self.read = end;
+        Ok(log[start..end].to_owned())
+    }
+
+    /// Everything that it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.borrow().clone()
     }
 
     /// Status and body of a page of its health and metrics server.
@@ -72,15 +82,26 @@ impl OperatorProcess {
     pub async fn terminate(mut self) -> Result<ExitStatus> {
         let id = Pid::from_raw(self.id()?).context("0 is no process")?;
         kill_process(id, Signal::TERM)?;
-        let ended = async {
-            while self.log.next_line().await?.is_some() {}
-            self.child.wait().await
-        };
-        Ok(tokio::time::timeout(DEADLINE, ended).await.context("the operator ignores SIGTERM")??)
+        Ok(tokio::time::timeout(DEADLINE, self.child.wait()).await.context("the operator ignores SIGTERM")??)
     }
 }
 
+/// Gathers the log line by line: an operator whose output nobody reads would stop.
+fn follow(output: ChildStdout) -> watch::Receiver<String> {
+    let (sender, receiver) = watch::channel(String::new());
+    let mut lines = BufReader::new(output).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_modify(|log| {
+                log.push_str(&line);
+                log.push('\n');
+            });
+        }
+    });
+    receiver
+}
+
 /// A loopback port that nothing listens on now. Another program could take it first; then the start fails and says so.
-pub(crate) async fn free_port() -> Result<u16> {
+pub async fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }

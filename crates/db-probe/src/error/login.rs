@@ -150,8 +150,8 @@ impl LoginProblem {
             }
             (ConnectClass::Timeout, Step::Login) => write!(
                 f,
-                "{endpoint} did not complete the login within {connection_timeout} s: check the host, firewalls and \
-                 NetworkPolicies, or raise spec.connectionTimeout"
+                "{endpoint} did not complete the login within {connection_timeout} s: check spec.type and spec.port, \
+                 firewalls and NetworkPolicies, or raise spec.connectionTimeout"
             ),
             (ConnectClass::Timeout, Step::Query) => write!(
                 f,

@@ -1,0 +1,67 @@
+//! db-probe as a process of this machine against an API server of its own, so that it may dial the loopback: for
+//! conditions that the servers of the cluster under test cannot be brought into.
+
+use std::process::ExitStatus;
+
+use anyhow::{Result, ensure};
+
+use super::bare_api::BareApi;
+use super::bed::Area;
+use super::leaks::assert_absent;
+use super::process::OperatorProcess;
+use super::{Harness, manifests};
+use crate::cache::workspace_root;
+
+const DEFINITION: &str = "crds/dbhub.tas.io_databases.yaml";
+const NAMESPACE: &str = "default";
+
+/// The operator at work; it and the API server are gone when this is dropped.
+pub struct LocalProbe {
+    api: BareApi,
+    operator: OperatorProcess,
+}
+
+impl LocalProbe {
+    /// Starts both. `None` where the programs for an API server are not at hand, which it then says.
+    pub async fn start(flags: &[&str]) -> Result<Option<Self>> {
+        let harness = Harness::connect().await?;
+        let Some(cluster) = harness.cluster() else {
+            println!("skipped: the programs for an API server come with the throw-away cluster");
+            return Ok(None);
+        };
+        let api = BareApi::start(&cluster.tools()?).await?;
+        api.kubectl().apply(None, &std::fs::read_to_string(workspace_root().join(DEFINITION))?).await?;
+        let flags = [&["--lease-namespace=default"], flags].concat();
+        let mut operator = OperatorProcess::start("db-probe", &api.kubeconfig(), &flags).await?;
+        operator.says("leading").await?;
+        Ok(Some(Self { api, operator }))
+    }
+
+    /// The namespace that Databases of a test are in.
+    #[must_use]
+    pub fn area(&self) -> Area {
+        self.api.area(NAMESPACE)
+    }
+
+    /// A new namespace.
+    pub async fn other_namespace(&self, name: &str) -> Result<Area> {
+        self.api.kubectl().apply(None, &manifests::namespace(name).to_string()).await?;
+        Ok(self.api.area(name))
+    }
+
+    /// Ends the operator, and fails when one of `words` is in what it said or wrote.
+    pub async fn finish(self, words: &[String]) -> Result<ExitStatus> {
+        let objects = ["get", "databases,events", "--all-namespaces", "--output=json"];
+        let objects = self.api.kubectl().run(&objects).await?;
+        let (_, metrics) = self.operator.get("/metrics").await?;
+        let log = self.operator.log();
+        ensure!(
+            log.contains("leading") && metrics.contains("# HELP") && objects.contains("lastChecked"),
+            "nothing seen"
+        );
+        for (place, text) in [("the log", &log), ("the metrics", &metrics), ("a Database or an Event", &objects)] {
+            assert_absent(place, text, words)?;
+        }
+        self.operator.terminate().await
+    }
+}
