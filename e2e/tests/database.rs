@@ -4,7 +4,7 @@ use anyhow::Result;
 use api_types::{Database, DatabasePhase};
 use e2e::testing::bed::{Bed, Login};
 use e2e::testing::databases::{connected, failed, phase};
-use e2e::testing::manifests::{config_map, database, secret};
+use e2e::testing::manifests::{config_map, database, opaque_secret, secret};
 use serde_json::{Value, json};
 
 const POSTGRES: &str = "analytics-pg.acme.internal";
@@ -137,10 +137,14 @@ async fn an_unknown_host_and_an_unknown_database_are_told_apart() -> Result<()> 
     failed(&bed, "HostNotFound").await?;
     bed.apply(&of_postgres(&login, &json!({"database": "no_such_database"}))).await?;
     failed(&bed, "DatabaseNotFound").await?;
-    bed.apply(&of_postgres(&login, &json!({"host": "127.0.0.1"}))).await?;
-    failed(&bed, "HostNotAllowed").await?;
-    bed.apply(&of_postgres(&login, &json!({}))).await?;
-    connected(&bed).await?;
+    // A name is no way around what may not be dialled: this one leads to the API server.
+    for denied in ["127.0.0.1", "kubernetes.default.svc.cluster.local"] {
+        bed.apply(&of_postgres(&login, &json!({"host": denied}))).await?;
+        let message = failed(&bed, "HostNotAllowed").await?;
+        assert!(message.contains(denied), "{message}");
+        bed.apply(&of_postgres(&login, &json!({}))).await?;
+        connected(&bed).await?;
+    }
     bed.finish().await
 }
 
@@ -148,13 +152,27 @@ async fn an_unknown_host_and_an_unknown_database_are_told_apart() -> Result<()> 
 async fn a_wrong_ca_fails_under_verify_ca_until_it_is_the_right_one() -> Result<()> {
     let mut bed = Bed::new("db-ca").await?;
     let login = bed.postgres_login().await?;
+    let (wrong, right) = (bed.other_ca_pem()?, bed.servers_ca_pem()?);
     bed.apply(&secret("creds", &login)).await?;
-    bed.apply(&config_map("ca", "ca.crt", &bed.other_ca_pem()?)).await?;
-    let tls = json!({"sslMode": "verify-ca", "tls": {"caRef": {"kind": "ConfigMap", "name": "ca"}}});
-    bed.apply(&of_postgres(&login, &tls)).await?;
-    failed(&bed, "TlsFailed").await?;
-    bed.apply(&config_map("ca", "ca.crt", &bed.servers_ca_pem()?)).await?;
-    connected(&bed).await?;
+    bed.apply(&of_postgres(&login, &json!({"sslMode": "verify-ca"}))).await?;
+    let message = failed(&bed, "TlsFailed").await?;
+    assert!(message.contains("spec.tls.caRef"), "the web's authorities issued it? {message}");
+    let of_kind = |kind, pem: &str| match kind {
+        "Secret" => opaque_secret("ca", &json!({"ca.crt": pem})),
+        _ => config_map("ca", "ca.crt", pem),
+    };
+    for kind in ["ConfigMap", "Secret"] {
+        let tls = json!({"sslMode": "verify-ca", "tls": {"caRef": {"kind": kind, "name": "ca"}}});
+        bed.apply(&of_kind(kind, &right)).await?;
+        bed.apply(&of_postgres(&login, &tls)).await?;
+        connected(&bed).await?;
+        bed.apply(&of_kind(kind, &wrong)).await?;
+        failed(&bed, "TlsFailed").await?;
+        bed.apply(&of_kind(kind, &right)).await?;
+        connected(&bed).await?;
+        bed.apply(&of_kind(kind, &wrong)).await?;
+        failed(&bed, "TlsFailed").await?;
+    }
     bed.finish().await
 }
 

@@ -432,3 +432,50 @@ async fn connection_of_limited(port: u16) -> Result<mysql_async::Conn> {
     let options = options.user(Some("limited")).pass(Some(PASSWORD));
     mysql_async::Conn::new(options).await.context("the first connection is refused")
 }
+
+/// What anybody who may read a Database learns of it: its status, its Events and its metrics, without times, and with
+/// one word for the two names in them.
+async fn told(probe: &LocalProbe, name: &str, secret: &str) -> Result<Value> {
+    let area = probe.area();
+    let mut status = serde_json::to_value(area.get::<Database>(name).await?)?["status"].take();
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        condition["lastTransitionTime"].take();
+    }
+    let metrics = probe.metrics().await?;
+    let of_this: Vec<_> = metrics.lines().filter(|line| line.contains(&format!("name=\"{name}\""))).collect();
+    let told = json!({"status": status, "events": events(&area, name).await?, "metrics": of_this});
+    Ok(serde_json::from_str(&told.to_string().replace(name, "X").replace(secret, "X"))?)
+}
+
+#[tokio::test]
+async fn nobody_learns_whether_a_foreign_secret_exists() -> Result<()> {
+    let Some(probe) = LocalProbe::start(&[]).await? else { return Ok(()) };
+    let (area, vault) = (probe.area(), probe.other_namespace("vault").await?);
+    let mut of_others = secret("secret-of-others", &login("app"));
+    of_others["metadata"]["annotations"] = json!({"dbhub.tas.io/allowed-namespaces": "somebody,else"});
+    vault.apply(&secret("secret-there", &login("app"))).await?;
+    vault.apply(&of_others).await?;
+    let mut all_told = Vec::new();
+    for (name, secret) in [("db-a", "secret-there"), ("db-b", "secret-of-others"), ("db-c", "secret-nowhere")] {
+        let reference = json!({"credentialsRef": {"name": secret, "namespace": "vault"}});
+        area.apply(&database(name, &of("postgres", 1, secret, &json!({})), &reference)).await?;
+        area.expect_event(name, "CredentialsNotShared").await?;
+        all_told.push(told(&probe, name, secret).await?);
+    }
+    let nowhere = all_told.last().context("nothing told")?;
+    ensure!(nowhere["events"][0][0] == "CredentialsNotShared" && nowhere["metrics"][0] != Value::Null, "{nowhere}");
+    assert!(all_told.iter().all(|told| told == nowhere), "{all_told:?}");
+
+    // Nor does anybody learn that one comes, changes or goes: nothing is written.
+    let versions = ["get", "databases", "--output=jsonpath={.items[*].metadata.resourceVersion}"];
+    let before = area.kubectl(&versions).await?;
+    vault.apply(&secret("secret-nowhere", &login("app"))).await?;
+    vault.kubectl(&["label", "secret", "secret-of-others", "changed=yes"]).await?;
+    vault.kubectl(&["delete", "secret", "secret-there"]).await?;
+    let [a, b, c] = ["db-a", "db-b", "db-c"].map(|name| area.expect_quiet::<Database>(name));
+    tokio::try_join!(a, b, c)?;
+    assert_eq!(area.kubectl(&versions).await?, before);
+    assert_eq!(&told(&probe, "db-c", "secret-nowhere").await?, nowhere);
+    ensure!(probe.finish(&[PASSWORD.to_owned()]).await?.success(), "SIGTERM did not end it well");
+    Ok(())
+}

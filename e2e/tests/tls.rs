@@ -1,14 +1,19 @@
 //! What `sslMode` promises, on real servers with real certificates: what each mode takes and refuses, and that no man in
 //! the middle gets it to send a login where it should not.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use api_types::Database;
 use e2e::loopback::certificates::{Certificates, NAME, Shown};
 use e2e::loopback::check::Check;
 use e2e::loopback::is_possible;
 use e2e::loopback::mariadb::MariaDb;
 use e2e::loopback::postgres::Postgres;
 use e2e::loopback::proxy::{Meddling, Proxy};
-use e2e::testing::bed::Login;
+use e2e::testing::bed::{Area, Login, ready_reason};
+use e2e::testing::local_probe::LocalProbe;
+use e2e::testing::manifests::{database, opaque_secret, secret};
+use serde_json::json;
+use tempfile::NamedTempFile;
 
 /// What each mode says to what a server shows. Who checks no certificate takes any, and a bad date is found before a bad
 /// name.
@@ -117,6 +122,42 @@ async fn assert_web_roots_count(check: &Check) -> Result<()> {
     assert_eq!(answer.reason, "TlsFailed");
     assert!(answer.message.contains(ISSUER), "{}", answer.message);
     Ok(())
+}
+
+/// The platform's bundle, and whose word counts where a Database names a CA as well.
+#[tokio::test]
+async fn a_database_trusts_the_ca_that_it_names_and_else_the_platforms() -> Result<()> {
+    if !is_possible() {
+        return Ok(());
+    }
+    let (ours, theirs) = (Certificates::new()?, Certificates::new()?);
+    let bundle = NamedTempFile::new()?;
+    std::fs::write(bundle.path(), theirs.ca())?;
+    let flag = format!("--trust-bundle={}", bundle.path().display());
+    let flags = ["--denied-cidrs=", &flag];
+    let (server, probe) = tokio::try_join!(Postgres::start(&[]), LocalProbe::start(&flags))?;
+    let Some(probe) = probe else { return Ok(()) };
+    server.present(ours.identity(Shown::Right)?.as_ref()).await?;
+    let area = probe.area();
+    area.apply(&secret("creds", &server.login(USER, PASSWORD).await?)).await?;
+    area.apply(&opaque_secret("ours", &json!({"bundle.pem": ours.ca()}))).await?;
+    let spec = json!({"type": "postgres", "host": NAME, "port": server.port, "database": USER,
+                      "sslMode": "verify-full", "credentialsRef": {"name": "creds"}});
+    let named = json!({"tls": {"caRef": {"kind": "Secret", "name": "ours", "key": "bundle.pem"}}});
+    area.apply(&database("named", &spec, &named)).await?;
+    area.apply(&database("platform", &spec, &json!({}))).await?;
+    wait_for_reason(&area, "named", "Connected").await?;
+    wait_for_reason(&area, "platform", "TlsFailed").await?;
+
+    std::fs::write(bundle.path(), theirs.ca() + &ours.ca())?;
+    area.kubectl(&["annotate", "database", "platform", "reconcile=now"]).await?;
+    wait_for_reason(&area, "platform", "Connected").await?;
+    ensure!(probe.finish(&[PASSWORD.to_owned()]).await?.success(), "SIGTERM did not end it well");
+    Ok(())
+}
+
+async fn wait_for_reason(area: &Area, name: &str, reason: &str) -> Result<()> {
+    area.wait_for(name, reason, |db: &Database| ready_reason(db).as_deref() == Some(reason)).await.map(drop)
 }
 
 #[tokio::test]

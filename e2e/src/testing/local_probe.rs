@@ -49,14 +49,19 @@ impl LocalProbe {
         Ok(self.api.area(name))
     }
 
+    /// What it shows of its work now.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(self.operator.get("/metrics").await?.1)
+    }
+
     /// Ends the operator, and fails when one of `words` is in what it said or wrote.
     pub async fn finish(self, words: &[String]) -> Result<ExitStatus> {
         let objects = ["get", "databases,events", "--all-namespaces", "--output=json"];
         let objects = self.api.kubectl().run(&objects).await?;
-        let (_, metrics) = self.operator.get("/metrics").await?;
+        let metrics = self.metrics().await?;
         let log = self.operator.log();
         ensure!(
-            log.contains("leading") && metrics.contains("# HELP") && objects.contains("lastChecked"),
+            log.contains("leading") && metrics.contains("# HELP") && objects.contains("observedGeneration"),
             "nothing seen"
         );
         for (place, text) in [("the log", &log), ("the metrics", &metrics), ("a Database or an Event", &objects)] {
