@@ -85,8 +85,7 @@ fn of_the_spec(place: &Place) -> Vec<Row> {
 
 fn of_the_network(place: &Place, closed_port: u16) -> Vec<Row> {
     let at = |host: &str| postgres(place, "app", &json!({"host": host}));
-    let within_a_second = json!({"connectionTimeout": 1, "queryTimeout": 1});
-    let impatient = |engine, port| of(engine, port, "app", &within_a_second);
+    let no_patience = |engine, port, field: &str| of(engine, port, "app", &json!({field: 1}));
     let no_login = ["did not complete the login within 1 s", "check spec.type and spec.port, firewalls"];
     let no_answer = ["did not answer a query within 1 s", "raise spec.queryTimeout"];
     let closed = of("mysql", closed_port, "app", &json!({}));
@@ -103,10 +102,10 @@ fn of_the_network(place: &Place, closed_port: u16) -> Vec<Row> {
             ["nothing accepts connections at", "check spec.host, spec.port"],
         ),
         row("ConnectionRefused", "resetting-stub", resetting, ["closed the connection", "check the server's log"]),
-        row("Timeout", "silent-stub", impatient("mysql", place.silent.port), no_login),
-        row("Timeout", "stub-without-answers", impatient("postgres", place.mute.port), no_answer),
+        row("Timeout", "silent-stub", no_patience("mysql", place.silent.port, "connectionTimeout"), no_login),
+        row("Timeout", "stub-without-answers", no_patience("postgres", place.mute.port, "queryTimeout"), no_answer),
         // Each of the two waits for the other to begin.
-        row("Timeout", "mysql-at-postgres", impatient("mysql", place.postgres.port), no_login),
+        row("Timeout", "mysql-at-postgres", no_patience("mysql", place.postgres.port, "connectionTimeout"), no_login),
     ]
 }
 
