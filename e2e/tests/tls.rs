@@ -146,12 +146,12 @@ async fn a_database_trusts_the_ca_that_it_names_and_else_the_platforms() -> Resu
     let named = json!({"tls": {"caRef": {"kind": "Secret", "name": "ours", "key": "bundle.pem"}}});
     area.apply(&database("named", &spec, &named)).await?;
     area.apply(&database("platform", &spec, &json!({}))).await?;
-    wait_for_reason(&area, "named", "Connected").await?;
-    wait_for_reason(&area, "platform", "TlsFailed").await?;
+    wait_for_reason(area, "named", "Connected").await?;
+    wait_for_reason(area, "platform", "TlsFailed").await?;
 
     std::fs::write(bundle.path(), theirs.ca() + &ours.ca())?;
     area.kubectl(&["annotate", "database", "platform", "reconcile=now"]).await?;
-    wait_for_reason(&area, "platform", "Connected").await?;
+    wait_for_reason(area, "platform", "Connected").await?;
     ensure!(probe.finish(&[PASSWORD.to_owned()]).await?.success(), "SIGTERM did not end it well");
     Ok(())
 }

@@ -298,7 +298,7 @@ pub struct DatabaseStatus {
     /// Ready is True when the last login and query succeeded. Its reason is one of Connected, Slow, Flapping,
     /// SecretNotFound, SecretKeyMissing, CredentialsNotShared, HostNotFound, HostNotAllowed, ConnectionRefused, Timeout,
     /// TlsFailed, AuthenticationFailed, PasswordExpired, AccessDenied, DatabaseNotFound, TooManyConnections,
-    /// ServerNotReady, InvalidSpec, ProtocolError.
+    /// ServerNotReady, InvalidSpec, FileNotVisible, ProtocolError.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

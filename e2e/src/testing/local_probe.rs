@@ -10,14 +10,13 @@ use super::bed::Area;
 use super::leaks::assert_absent;
 use super::process::OperatorProcess;
 use super::{Harness, manifests};
-use crate::cache::workspace_root;
 
-const DEFINITION: &str = "crds/dbhub.tas.io_databases.yaml";
 const NAMESPACE: &str = "default";
 
 /// The operator at work; it and the API server are gone when this is dropped.
 pub struct LocalProbe {
     api: BareApi,
+    area: Area,
     operator: OperatorProcess,
 }
 
@@ -30,23 +29,24 @@ impl LocalProbe {
             return Ok(None);
         };
         let api = BareApi::start(&cluster.tools()?).await?;
-        api.kubectl().apply(None, &std::fs::read_to_string(workspace_root().join(DEFINITION))?).await?;
+        api.define_databases().await?;
         let flags = [&["--lease-namespace=default"], flags].concat();
         let mut operator = OperatorProcess::start("db-probe", &api.kubeconfig(), &flags).await?;
         operator.says("leading").await?;
-        Ok(Some(Self { api, operator }))
+        let area = api.area(NAMESPACE).await?;
+        Ok(Some(Self { api, area, operator }))
     }
 
     /// The namespace that Databases of a test are in.
     #[must_use]
-    pub fn area(&self) -> Area {
-        self.api.area(NAMESPACE)
+    pub fn area(&self) -> &Area {
+        &self.area
     }
 
     /// A new namespace.
     pub async fn other_namespace(&self, name: &str) -> Result<Area> {
         self.api.kubectl().apply(None, &manifests::namespace(name).to_string()).await?;
-        Ok(self.api.area(name))
+        self.api.area(name).await
     }
 
     /// What it shows of its work now.

@@ -40,13 +40,13 @@ async fn every_reason_is_given_for_what_it_says() -> Result<()> {
     assert_eq!(given, reasons_of_the_definition()?, "the reasons of the definition, and those with a row here");
 
     let area = probe.area();
-    write_references(&area, &probe.other_namespace("vault").await?).await?;
+    write_references(area, &probe.other_namespace("vault").await?).await?;
     for row in &rows {
         area.apply(&database(row.name, &row.spec, &json!({}))).await?;
     }
-    the_flapping_one(&area, &place.flapping).await?;
+    the_flapping_one(area, &place.flapping).await?;
     for row in &rows {
-        assert_given(&area, row).await.with_context(|| row.name)?;
+        assert_given(area, row).await.with_context(|| row.name)?;
     }
     assert_counts_as_failed(&area).await?;
     ensure!(probe.finish(&[PASSWORD.to_owned()]).await?.success(), "SIGTERM did not end it well");
@@ -122,7 +122,7 @@ async fn told(probe: &LocalProbe, name: &str, secret: &str) -> Result<Value> {
     }
     let metrics = probe.metrics().await?;
     let of_this: Vec<_> = metrics.lines().filter(|line| line.contains(&format!("name=\"{name}\""))).collect();
-    let told = json!({"status": status, "events": events(&area, name).await?, "metrics": of_this});
+    let told = json!({"status": status, "events": events(area, name).await?, "metrics": of_this});
     Ok(serde_json::from_str(&told.to_string().replace(name, "X").replace(secret, "X"))?)
 }
 

@@ -73,6 +73,8 @@ fn of_the_spec(place: &Place) -> Vec<Row> {
     let no_key = postgres(place, "keyless", &json!({}));
     let foreign = postgres(place, "", &json!({"credentialsRef": {"name": "app", "namespace": "vault"}}));
     let no_host = postgres(place, "app", &json!({"host": "a..b"}));
+    let no_file = json!({"type": "sqlite", "database": "orders.db"});
+    let says_no_file = ["db-probe has no folder with SQLite files, so it cannot see orders.db", "name the volume in"];
     let says_foreign = ["Secret vault/app is not shared with namespace default", "its owner must list default in"];
     vec![
         row("SecretNotFound", "no-secret", no_secret, ["Secret nowhere not found in namespace default", "create it"]),
@@ -80,6 +82,7 @@ fn of_the_spec(place: &Place) -> Vec<Row> {
         row("CredentialsNotShared", "not-shared", foreign, says_foreign),
         // Admitted, since no rule of a definition can tell all that DNS does not allow.
         row("InvalidSpec", "no-host-name", no_host, ["spec.host cannot be used", "no valid DNS name or IP address"]),
+        row("FileNotVisible", "no-sqlite-root", no_file, says_no_file),
     ]
 }
 
