@@ -63,6 +63,9 @@ pub enum TlsProblem {
     NameMismatch,
     /// The certificate is no longer, or not yet, valid.
     Expired,
+    /// The certificate is an authority's own (CA:TRUE), as `openssl req -x509` makes it. rustls takes no such
+    /// certificate from a server, not even one that is trusted itself.
+    AuthoritysOwn,
     /// No common version or cipher, a client certificate demanded, or a certificate rustls cannot use.
     Other,
 }
@@ -214,6 +217,9 @@ fn write_tls(f: &mut fmt::Formatter<'_>, endpoint: &Endpoint, problem: TlsProble
         }
         TlsProblem::Expired => {
             write!(f, "the certificate of {endpoint} has expired or is not valid yet")
+        }
+        TlsProblem::AuthoritysOwn => {
+            write!(f, "the certificate of {endpoint} is an authority's own (CA:TRUE): give the server one for itself")
         }
         TlsProblem::Other => write!(
             f,

@@ -53,6 +53,10 @@ fn from_rustls(error: &rustls::Error) -> TlsProblem {
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => TlsProblem::Expired,
+        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
+            Some(webpki::Error::CaUsedAsEndEntity) => TlsProblem::AuthoritysOwn,
+            _ => TlsProblem::Other,
+        },
         _ => TlsProblem::Other,
     }
 }

@@ -191,6 +191,11 @@ impl LoginProblem {
             TlsProblem::Expired => {
                 write!(f, "the certificate of {endpoint} has expired or is not valid yet: renew it")
             }
+            TlsProblem::AuthoritysOwn => write!(
+                f,
+                "the certificate of {endpoint} is an authority's own (CA:TRUE), which sslMode {mode} takes from no \
+                 server: give it one for itself (basicConstraints CA:FALSE), issued by that authority"
+            ),
             TlsProblem::Other => write!(
                 f,
                 "no TLS connection to {endpoint} could be agreed on: check its certificate, that it speaks TLS 1.3 or 1.2 \
@@ -298,7 +303,7 @@ mod tests {
     use super::*;
     use crate::fixtures::attempt;
 
-    const CLASSES: [ConnectClass; 23] = [
+    const CLASSES: [ConnectClass; 24] = [
         ConnectClass::HostNotFound,
         ConnectClass::HostNotAllowed,
         ConnectClass::ConnectionRefused,
@@ -309,6 +314,7 @@ mod tests {
         ConnectClass::TlsFailed(TlsProblem::UnknownIssuer),
         ConnectClass::TlsFailed(TlsProblem::NameMismatch),
         ConnectClass::TlsFailed(TlsProblem::Expired),
+        ConnectClass::TlsFailed(TlsProblem::AuthoritysOwn),
         ConnectClass::TlsFailed(TlsProblem::Other),
         ConnectClass::AuthenticationFailed,
         ConnectClass::AccountLocked,

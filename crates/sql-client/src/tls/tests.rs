@@ -132,6 +132,20 @@ async fn no_mode_takes_a_certificate_from_someone_without_its_key() {
 }
 
 #[tokio::test]
+async fn an_authority_is_no_server_even_if_it_is_trusted() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["db.acme".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = params.self_signed(&key).unwrap();
+    let ours = Authority { pem: own.pem(), ..authority("ours") };
+    let shown = || CertifiedKey::new(vec![own.der().clone()], signing_key(&key));
+    assert_eq!(meet(TlsMode::Require, &ours, shown(), &version::TLS13).await, GOOD);
+    for mode in [TlsMode::VerifyCa, TlsMode::VerifyFull] {
+        assert_eq!(meet(mode, &ours, shown(), &version::TLS13).await, bad(TlsProblem::AuthoritysOwn), "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn only_require_takes_a_certificate_that_cannot_be_read() {
     let ours = authority("ours");
     let unreadable =
