@@ -48,7 +48,7 @@ async fn every_reason_is_given_for_what_it_says() -> Result<()> {
     for row in &rows {
         assert_given(area, row).await.with_context(|| row.name)?;
     }
-    assert_counts_as_failed(&area).await?;
+    assert_counts_as_failed(area).await?;
     ensure!(probe.finish(&[PASSWORD.to_owned()]).await?.success(), "SIGTERM did not end it well");
     Ok(())
 }
