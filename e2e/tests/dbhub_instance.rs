@@ -2,77 +2,18 @@
 //! comes back by itself from whatever is done to it.
 
 use anyhow::{Context, Result, ensure};
-use api_types::{DBHubInstance, Database, DatabasePhase, DatabaseState, InstancePhase};
+use api_types::{DBHubInstance, DatabaseState, InstancePhase};
 use e2e::testing::agent::{Agent, refusal, running};
-use e2e::testing::bed::{Area, Bed, Login, ready_reason};
-use e2e::testing::manifests::{config_map, database, instance, opaque_secret, secret};
+use e2e::testing::bed::{Area, Bed, Login};
+use e2e::testing::hub::{
+    SELECT, connected, generation, items, message, mysql_database, of_postgres, pod, rolled, stuck, templates,
+};
+use e2e::testing::manifests::{config_map, instance, opaque_secret, secret};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt;
-use kube::api::ListParams;
 use serde_json::{Value, json};
-
-const SELECT: &str = "SELECT id, name FROM items ORDER BY id";
-
-fn of_postgres(name: &str, login: &Login) -> Value {
-    server(name, login, &json!({"type": "postgres", "host": "analytics-pg.acme.internal", "sslMode": "verify-full"}))
-}
-
-fn of_mysql(name: &str, login: &Login) -> Value {
-    server(name, login, &json!({"type": "mysql", "host": "users-mysql.acme.internal", "sslMode": "require"}))
-}
-
-/// A Database whose Secret has its own name.
-fn server(name: &str, login: &Login, more: &Value) -> Value {
-    let common = json!({"database": login.database, "credentialsRef": {"name": name},
-                        "connectionTimeout": 5, "queryTimeout": 5});
-    database(name, &common, more)
-}
-
-/// A connected Database on MariaDB.
-async fn mysql_database(bed: &mut Bed, name: &str) -> Result<Login> {
-    let login = bed.mariadb_login().await?;
-    bed.apply(&secret(name, &login)).await?;
-    bed.apply(&of_mysql(name, &login)).await?;
-    connected(bed, name).await?;
-    Ok(login)
-}
-
-/// From then on the Database's status does not change, so that none of its changes is taken for the instance's.
-async fn connected(bed: &Area, name: &str) -> Result<()> {
-    let is_it = |db: &Database| db.status.as_ref().and_then(|status| status.phase) == Some(DatabasePhase::Connected);
-    bed.wait_for(name, "Connected", is_it).await.map(drop)
-}
-
-/// Waits until the instance `hub` has this phase for this reason, with an Event, and gives the message.
-async fn stuck(bed: &Area, phase: InstancePhase, reason: &str) -> Result<String> {
-    let is_it = |hub: &DBHubInstance| {
-        hub.status.as_ref().and_then(|status| status.phase) == Some(phase)
-            && ready_reason(hub).as_deref() == Some(reason)
-    };
-    let hub = bed.wait_for("hub", reason, is_it).await?;
-    bed.expect_event("hub", reason).await?;
-    ready_message(&hub).context("no condition Ready")
-}
-
-fn ready_message(hub: &DBHubInstance) -> Option<String> {
-    let ready = hub.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == "Ready")?;
-    Some(ready.message.clone())
-}
-
-/// The name of the instance's only pod.
-async fn pod(bed: &Area) -> Result<String> {
-    let pods = bed.api::<Pod>().list(&ListParams::default().labels("app=hub")).await?;
-    let names: Vec<_> = pods.iter().map(ResourceExt::name_any).collect();
-    ensure!(names.len() == 1, "one pod is wanted: {names:?}");
-    Ok(names.concat())
-}
-
-fn items() -> Value {
-    json!([{"id": 1, "name": "one"}, {"id": 2, "name": "two"}, {"id": 3, "name": "three"}])
-}
 
 #[tokio::test]
 async fn two_databases_are_served_to_those_who_have_the_token() -> Result<()> {
@@ -133,28 +74,18 @@ async fn a_second_login_rolls_the_pods_without_a_failed_call() -> Result<()> {
     let who = "SELECT CURRENT_USER() AS user";
     assert_eq!(agent.rows("execute_sql", who).await?, user(&first));
 
-    let old_pod = pod(&bed).await?;
+    let before = generation(&bed).await?;
     let second = Login { database: first.database.clone(), ..bed.mariadb_login().await? };
     bed.mariadb_admin(&format!("GRANT SELECT ON {}.* TO '{}'@'%'", second.database, second.user)).await?;
-    bed.apply(&secret("items", &second)).await?;
-    let calls = calls_until_gone(&bed, &old_pod, &agent).await?;
-    ensure!(calls > 0, "no call was made while the pods rolled");
+    let change = async {
+        bed.apply(&secret("items", &second)).await?;
+        rolled(&bed, before + 1, &["items"]).await
+    };
+    agent.asks_during(("execute_sql", SELECT), &items(), change).await?;
+    // It runs: no pod with the first login is asked any longer.
     assert_eq!(agent.rows("execute_sql", who).await?, user(&second));
-    running(&bed, &["items"]).await?;
+    assert_eq!((generation(&bed).await?, templates(&bed).await?), (before + 1, 2));
     bed.finish().await
-}
-
-/// Calls again and again until the pod is gone. Every call must succeed; gives their number.
-async fn calls_until_gone(bed: &Area, pod: &str, agent: &Agent) -> Result<u32> {
-    let mut gone = std::pin::pin!(bed.wait_until_gone::<Pod>(pod));
-    let mut calls = 0;
-    loop {
-        tokio::select! {
-            gone = &mut gone => return gone.map(|()| calls),
-            rows = agent.rows("execute_sql", SELECT) => assert_eq!(rows?, items()),
-        }
-        calls += 1;
-    }
 }
 
 #[tokio::test]
@@ -178,11 +109,8 @@ async fn what_is_not_there_yet_is_waited_for() -> Result<()> {
     let agent = Agent::of(&bed, "hub").await?;
     assert_eq!(agent.rows("execute_sql", SELECT).await?, items());
 
-    let old_pod = pod(&bed).await?;
     bed.apply(&secret("late", &login)).await?;
     running(&bed, &["good", "late"]).await?;
-    // Until it has ended, the node may still lead a call to it.
-    bed.wait_until_gone::<Pod>(&old_pod).await?;
     assert_eq!(agent.rows("execute_sql_late", SELECT).await?, items());
     assert_eq!(agent.rows("execute_sql_good", SELECT).await?, items());
     bed.finish().await
@@ -232,7 +160,7 @@ async fn foreign_objects_of_its_names_are_never_touched() -> Result<()> {
 
 /// Waits until the instance `hub` complains about this object.
 async fn conflicts_with(bed: &Area, object: &str) -> Result<()> {
-    let complains = |hub: &DBHubInstance| ready_message(hub).is_some_and(|message| message.contains(object));
+    let complains = |hub: &DBHubInstance| message(hub, "Ready").is_some_and(|message| message.contains(object));
     bed.wait_for("hub", object, complains).await?;
     stuck(bed, InstancePhase::Failed, "NameConflict").await.map(drop)
 }

@@ -20,7 +20,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use operator_runtime::{BoxError, OperatorContext, controller, stores};
 
 use crate::changes::{Change, changes};
-use crate::metrics;
+use crate::metrics::{Instances, REVISION};
 use crate::options::Settings;
 use crate::plan::names::OPERATOR;
 use crate::plan::selection::selects;
@@ -39,18 +39,19 @@ pub async fn run(operator: OperatorContext, settings: Settings) -> Result<(), Bo
     // Our own status writes concern nobody; the `reconcile` annotation asks for a pass.
     let asked = predicates::generation.combine(predicates::annotations);
     let own_events = own_events.applied_objects().predicate_filter(asked, PredicateConfig::default());
+    let (deployments, deployment_owners) = owned::<Deployment>(&client);
     let controller = Controller::for_stream(own_events, instances.clone())
         .reconcile_on(by_database(instances.clone(), database_events))
         .reconcile_on(by_secret(&client, &instances, &databases))
         .reconcile_on(by_config_map(&client, &instances, &databases))
         .reconcile_on(by_claim(&client, &instances, &databases))
-        .reconcile_on(owned::<Deployment>(&client))
-        .reconcile_on(owned::<Service>(&client))
-        .reconcile_on(owned::<ServiceAccount>(&client))
-        .reconcile_on(owned::<NetworkPolicy>(&client))
-        .reconcile_on(owned::<PodDisruptionBudget>(&client));
+        .reconcile_on(deployment_owners)
+        .reconcile_on(owned::<Service>(&client).1)
+        .reconcile_on(owned::<ServiceAccount>(&client).1)
+        .reconcile_on(owned::<NetworkPolicy>(&client).1)
+        .reconcile_on(owned::<PodDisruptionBudget>(&client).1);
     let verifications = Arc::new(Verifications::default());
-    metrics::register(&operator.registry, instances, verifications.clone());
+    Instances { instances, deployments, verifications: verifications.clone() }.register(&operator.registry);
     let synced = {
         let databases = databases.clone();
         async move { databases.wait_until_ready().await }
@@ -131,27 +132,31 @@ fn owner(change: &Change<MetaMark>) -> impl Iterator<Item = Concerned> {
     [&change.before, &change.after].into_iter().flatten().find_map(|mark| mark.owner.clone()).into_iter()
 }
 
-/// Changes of the metadata of a kind.
-fn metadata<K>(client: &Client, config: watcher::Config) -> impl Stream<Item = Change<MetaMark>> + use<K>
+/// The metadata of a kind, and its changes.
+fn metadata<K>(
+    client: &Client,
+    config: watcher::Config,
+) -> (Store<PartialObjectMeta<K>>, impl Stream<Item = Change<MetaMark>> + use<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let prune = |object: &mut PartialObjectMeta<K>| {
         stores::drop_managed_fields(object);
-        object.metadata.annotations = None;
+        object.annotations_mut().retain(|key, _| key == REVISION);
         object.metadata.labels = None;
     };
-    let (_, events) = stores::reflect::<PartialObjectMeta<K>>(Api::all(client.clone()), config, prune);
-    changes(events, meta_mark)
+    let (store, events) = stores::reflect::<PartialObjectMeta<K>>(Api::all(client.clone()), config, prune);
+    (store, changes(events, meta_mark))
 }
 
-/// The instances that own objects of a kind.
-fn owned<K>(client: &Client) -> impl Stream<Item = Concerned> + use<K>
+/// Our objects of a kind, by metadata, and the instances that own those that change.
+fn owned<K>(client: &Client) -> (Store<PartialObjectMeta<K>>, impl Stream<Item = Concerned> + use<K>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let ours = stores::watch_config().labels(&format!("{}={OPERATOR}", names::MANAGED_BY));
-    metadata::<K>(client, ours).flat_map(|change| stream::iter(owner(&change).collect::<Vec<_>>()))
+    let (store, changes) = metadata::<K>(client, ours);
+    (store, changes.flat_map(|change| stream::iter(owner(&change).collect::<Vec<_>>())))
 }
 
 /// The instance that owns a Secret, and those that use it: as token, or through a Database.
@@ -161,7 +166,7 @@ fn by_secret(
     databases: &Store<Database>,
 ) -> impl Stream<Item = Concerned> + use<> {
     let (instances, databases) = (instances.clone(), databases.clone());
-    metadata::<Secret>(client, stores::watch_config()).flat_map(move |change| {
+    metadata::<Secret>(client, stores::watch_config()).1.flat_map(move |change| {
         let name = name(&change);
         let mut concerned: Vec<_> = owner(&change).collect();
         let all = instances.state();
@@ -185,7 +190,7 @@ fn by_config_map(
     databases: &Store<Database>,
 ) -> impl Stream<Item = Concerned> + use<> {
     let (instances, databases) = (instances.clone(), databases.clone());
-    metadata::<ConfigMap>(client, stores::watch_config()).flat_map(move |change| {
+    metadata::<ConfigMap>(client, stores::watch_config()).1.flat_map(move |change| {
         let name = name(&change);
         let mut concerned: Vec<_> = owner(&change).collect();
         concerned.extend(through_databases(&instances.state(), &databases, |database| {
@@ -204,7 +209,7 @@ fn by_claim(
     databases: &Store<Database>,
 ) -> impl Stream<Item = Concerned> + use<> {
     let (instances, databases) = (instances.clone(), databases.clone());
-    metadata::<PersistentVolumeClaim>(client, stores::watch_config()).flat_map(move |change| {
+    metadata::<PersistentVolumeClaim>(client, stores::watch_config()).1.flat_map(move |change| {
         let name = name(&change);
         stream::iter(through_databases(&instances.state(), &databases, |database| {
             let claim = volume_of(database).and_then(|volume| volume.persistent_volume_claim.as_ref());

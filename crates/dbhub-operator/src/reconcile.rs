@@ -10,14 +10,15 @@ use kube::{Api, ResourceExt as _};
 use operator_runtime::apply::apply_status;
 use operator_runtime::backoff::{jittered, requeue_after};
 use operator_runtime::conditions::Change;
-use operator_runtime::{OperatorContext, PublicError as _};
+use operator_runtime::{ApiError, OperatorContext, PublicError as _};
+use tracing::debug;
 
 use crate::apply::{Standing, Writer, name_conflict};
 use crate::error::Error;
 use crate::gather::{self, Gathered};
 use crate::options::Settings;
 use crate::plan::{self, names::OPERATOR};
-use crate::rollout::{Rollout, Trouble, diagnose};
+use crate::rollout::{Rollout, Trouble, diagnose, ending};
 use crate::status::{Finding, Serving, status};
 use crate::validate::source::{Source, judge};
 use crate::validate::{self, Access, Request};
@@ -62,6 +63,11 @@ pub async fn reconcile(seen: Arc<DBHubInstance>, ctx: Arc<Context>) -> Result<Ac
             report(&ctx, &instance, &Finding::Stuck { reason, message, available }).await?;
             Err(error)
         }
+        // What stands there goes by itself, each with an event that leads here.
+        Err(Error::Api(error @ ApiError::NamespaceTerminating { .. })) => {
+            debug!(namespace, name, "nothing is made: {error}");
+            Ok(Action::await_change())
+        }
         Err(error) => Err(error),
     }
 }
@@ -89,10 +95,9 @@ async fn pass(ctx: &Context, instance: &DBHubInstance) -> Result<Finding, Error>
     // Writes.
     let standing = Box::pin(writer.serve(workload, live)).await?;
     // A look at what became of it.
-    let rollout = Rollout::of(&standing.deployment);
-    let trouble = trouble(ctx, &request, &rollout, &standing).await?;
+    let (rollout, trouble) = look(ctx, &request, &standing).await?;
     let verification = match request.access {
-        Access::Http { .. } if rollout.complete && rollout.available > 0 => {
+        Access::Http { .. } if rollout.complete && rollout.available > 0 && rollout.ending == 0 => {
             Some(verified(ctx, &request, &sources, &kept, &standing).await)
         }
         Access::Http { .. } | Access::Stdio => None,
@@ -100,17 +105,22 @@ async fn pass(ctx: &Context, instance: &DBHubInstance) -> Result<Finding, Error>
     Ok(Finding::Serving(Box::new(Serving { request, verdicts, rollout, trouble, verification })))
 }
 
-async fn trouble(
-    ctx: &Context,
-    request: &Request,
-    rollout: &Rollout,
-    standing: &Standing,
-) -> Result<Option<Trouble>, Error> {
-    if rollout.is_settled() {
-        return Ok(None);
+/// How far the pods are and what keeps them. They are listed only while there is something to learn from them: until
+/// all are ready and the first handshake of this rollout was made.
+async fn look(ctx: &Context, request: &Request, standing: &Standing) -> Result<(Rollout, Option<Trouble>), Error> {
+    let rollout = Rollout::of(&standing.deployment);
+    let subject = Subject::from(&standing.deployment);
+    let known = ctx.verifications.last(&request.owner.uid).is_some_and(|last| last.subject == subject);
+    if rollout.is_settled() && known {
+        return Ok((rollout, None));
     }
     let pods = gather::pods(&ctx.operator.client, &request.names).await?;
-    Ok(diagnose(&standing.deployment, &pods).or_else(|| rollout.trouble.clone()))
+    let rollout = Rollout { ending: ending(&pods, jiff::Timestamp::now()), ..rollout };
+    let trouble = match rollout.is_settled() {
+        true => None,
+        false => diagnose(&standing.deployment, &pods).or_else(|| rollout.trouble.clone()),
+    };
+    Ok((rollout, trouble))
 }
 
 /// The last handshake if it still stands, else a new one.

@@ -1,9 +1,12 @@
 //! How far a Deployment's pods are, and what keeps them from being ready. Pure: Deployment and pods in, facts out.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 
 use crate::plan::deployment::FINGERPRINT;
+
+mod crash;
 
 /// How far the pods of a Deployment are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Rollout {
     pub available: i32,
     /// Every pod is of the newest template, and was available at least once.
     pub complete: bool,
+    /// Pods that end and may still be asked, for those who looked.
+    pub ending: usize,
     /// What the Deployment itself complains about.
     pub trouble: Option<Trouble>,
 }
@@ -32,15 +37,16 @@ impl Rollout {
             wanted,
             available: status.available_replicas.unwrap_or(0),
             complete: newest && all_new && progressing == Some("NewReplicaSetAvailable"),
+            ending: 0,
             trouble: refused(condition("ReplicaFailure"))
                 .or_else(|| (progressing == Some("ProgressDeadlineExceeded")).then(Trouble::stalled)),
         }
     }
 
-    /// Whether all wanted pods are of the newest template and available.
+    /// Whether all wanted pods are of the newest template and available, and no other is asked any longer.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.complete && self.available >= self.wanted
+        self.complete && self.available >= self.wanted && self.ending == 0
     }
 }
 
@@ -66,6 +72,14 @@ impl Trouble {
     }
 }
 
+/// Pods that were told to end and may still get a call: no node forgets an endpoint at once. One that is overdue is not
+/// counted, since its node is lost and no endpoint any longer.
+#[must_use]
+pub fn ending(pods: &[Pod], now: Timestamp) -> usize {
+    let ends = |pod: &&Pod| pod.metadata.deletion_timestamp.as_ref().is_some_and(|deadline| deadline.0 > now);
+    pods.iter().filter(ends).count()
+}
+
 /// The first trouble among the pods of the Deployment's newest template.
 #[must_use]
 pub fn diagnose(deployment: &Deployment, pods: &[Pod]) -> Option<Trouble> {
@@ -86,7 +100,8 @@ fn trouble_of(pod: &Pod) -> Option<Trouble> {
         });
     if let Some(condition) = unschedulable {
         let why = condition.message.as_deref().unwrap_or("no reason given");
-        return Some(Trouble { reason: "Unschedulable", message: format!("pod {name} fits on no node: {why}") });
+        let message = format!("pod {name} fits on no node: {why}; free or add one, or lower spec.resources.requests");
+        return Some(Trouble { reason: "Unschedulable", message });
     }
     status.container_statuses.iter().flatten().find_map(|container| container_trouble(name, container))
 }
@@ -107,24 +122,14 @@ fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<Trouble> 
             "ContainerNotStarted",
             format!("the container of pod {pod} cannot be started ({waiting}); `kubectl describe pod {pod}` says why"),
         ),
-        _ => crash(pod, container),
+        _ => ended(container).map(|end| crash::crash(pod, end)),
     }
 }
 
-/// A container that ended before and is not ready now.
-fn crash(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
-    let ended = [&container.state, &container.last_state]
-        .into_iter()
-        .find_map(|state| state.as_ref()?.terminated.as_ref())
-        .filter(|_| !container.ready)?;
-    if ended.reason.as_deref() == Some("OOMKilled") {
-        let message =
-            format!("DBHub in pod {pod} needed more memory than its limit; raise spec.resources.limits.memory");
-        return Some(Trouble { reason: "OutOfMemory", message });
-    }
-    let code = ended.exit_code;
-    let message = format!("DBHub in pod {pod} ended with code {code}; `kubectl logs {pod} --previous` says why");
-    Some(Trouble { reason: "CrashLoop", message })
+/// The last end of a container that is not ready now.
+fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let states = [&container.state, &container.last_state];
+    states.into_iter().find_map(|state| state.as_ref()?.terminated.as_ref()).filter(|_| !container.ready)
 }
 
 #[cfg(test)]

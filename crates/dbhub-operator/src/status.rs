@@ -177,7 +177,7 @@ fn nothing(databases: &[DatabaseEntry]) -> Summary {
 
 fn serving_summary(serving: &Serving, databases: &[DatabaseEntry]) -> Summary {
     use InstancePhase::{Degraded, Failed, Pending, Running};
-    let Rollout { wanted, available, complete, .. } = serving.rollout;
+    let Rollout { wanted, available, complete, ending, .. } = serving.rollout;
     let pods = format!("{available} of {wanted} pods are available");
     if let Some(Trouble { reason, message }) = &serving.trouble {
         return Summary::new(if available > 0 { Degraded } else { Failed }, reason, message);
@@ -187,6 +187,9 @@ fn serving_summary(serving: &Serving, databases: &[DatabaseEntry]) -> Summary {
     }
     if available == 0 {
         return Summary::new(Failed, "PodsUnavailable", pods);
+    }
+    if ending > 0 {
+        return Summary::new(Pending, "RolloutInProgress", format!("old pods are ending: {ending}; {pods}"));
     }
     if let Some(Err(error)) = serving.verification.as_ref().map(|last| &last.result) {
         return Summary::new(Failed, error.reason(), error.to_string());
@@ -239,7 +242,8 @@ fn verified(serving: &Serving) -> State {
     let result = match (&serving.request.access, &serving.verification) {
         (Access::Stdio, _) => return None,
         (Access::Http { .. }, None) => {
-            let message = "the handshake waits until all pods are of the newest template";
+            let message =
+                "the handshake waits until all pods are of the newest template and no old one is asked any longer";
             return Some((ConditionStatus::Unknown, "NotVerifiedYet", message.to_owned()));
         }
         (Access::Http { .. }, Some(verification)) => &verification.result,
@@ -255,7 +259,7 @@ fn verified(serving: &Serving) -> State {
 
 fn progressing(rollout: &Rollout) -> (ConditionStatus, &'static str, String) {
     let pods = format!("{} pods are wanted", rollout.wanted);
-    match (&rollout.trouble, rollout.complete) {
+    match (&rollout.trouble, rollout.complete && rollout.ending == 0) {
         (Some(trouble), _) => (ConditionStatus::False, trouble.reason, trouble.message.clone()),
         (None, true) => (ConditionStatus::False, "RolloutComplete", pods),
         (None, false) => (ConditionStatus::True, "RolloutInProgress", pods),

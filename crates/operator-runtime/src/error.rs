@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
 use kube::runtime::controller::Action;
 
 use crate::backoff::{Backoffs, requeue_after};
@@ -67,6 +68,12 @@ pub enum ApiError {
         /// What was attempted.
         call: String,
     },
+    /// The object's namespace is being deleted, so that nothing new may be made in it.
+    #[error("{call}: its namespace is being deleted")]
+    NamespaceTerminating {
+        /// What was attempted.
+        call: String,
+    },
     /// Any other refusal; the code and reason are Kubernetes' own, its text is not repeated.
     #[error("{call}: the Kubernetes API refused with {code} {reason}")]
     Refused {
@@ -115,6 +122,7 @@ impl ApiError {
                 (409, "AlreadyExists") => Self::AlreadyExists { call },
                 (409, _) => Self::Conflict { call },
                 (404, _) => Self::NotFound { call },
+                (403, _) if is_of_ending_namespace(&status) => Self::NamespaceTerminating { call },
                 (code, _) => Self::Refused { call, code, reason: status.reason },
             },
             kube::Error::SerdeError(source) => Self::Malformed { call, source },
@@ -123,11 +131,18 @@ impl ApiError {
     }
 }
 
+/// Kubernetes tells the cause beside the reason `Forbidden`.
+fn is_of_ending_namespace(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 impl PublicError for ApiError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Conflict { .. } | Self::AlreadyExists { .. } => "ApiConflict",
             Self::NotFound { .. } => "ApiNotFound",
+            Self::NamespaceTerminating { .. } => "NamespaceTerminating",
             Self::Refused { .. } => "ApiRefused",
             Self::Unreachable { .. } => "ApiUnreachable",
             Self::Deadline { .. } => "ApiTimeout",
@@ -140,7 +155,10 @@ impl PublicError for ApiError {
     }
 
     fn retry(&self) -> Retry {
-        Retry::Backoff
+        match self {
+            Self::NamespaceTerminating { .. } => Retry::OnChange,
+            _ => Retry::Backoff,
+        }
     }
 }
 
@@ -155,7 +173,7 @@ pub async fn call<T>(name: impl Into<String>, future: impl Future<Output = kube:
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use serde_json::json;
 
     use super::*;
 
@@ -176,6 +194,16 @@ mod tests {
             assert_eq!((error.reason(), error.message().as_str()), (reason, message));
             assert!(!format!("{error:?}").contains("S3CRET"));
         }
+    }
+
+    #[test]
+    fn an_ending_namespace_is_no_common_refusal() {
+        let status =
+            json!({"code": 403, "reason": "Forbidden", "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
+        let status: Status = serde_json::from_value(status).unwrap();
+        let error = ApiError::new("apply Secret x", kube::Error::Api(Box::new(status)));
+        assert_eq!(error.message(), "apply Secret x: its namespace is being deleted");
+        assert_eq!((error.reason(), error.retry()), ("NamespaceTerminating", Retry::OnChange));
     }
 
     #[tokio::test(start_paused = true)]

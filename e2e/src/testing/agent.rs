@@ -61,6 +61,30 @@ impl Agent {
         content.pointer("/data/statements/0/rows").cloned().with_context(|| format!("there are no rows in {content}"))
     }
 
+    /// Runs a statement again and again while `work` goes on. Every call must give these rows.
+    pub async fn asks_during<T>(
+        &self,
+        (tool, sql): (&str, &str),
+        expected: &Value,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        let mut calls = 0;
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    ensure!(calls > 0, "no call was made meanwhile");
+                    return done;
+                }
+                rows = self.rows(tool, sql) => {
+                    let rows = rows.with_context(|| format!("call {calls} failed"))?;
+                    ensure!(rows == *expected, "call {calls} gave {rows}");
+                }
+            }
+            calls += 1;
+        }
+    }
+
     /// What DBHub says about a statement that it must refuse.
     pub async fn refusal(&self, tool: &str, sql: &str) -> Result<String> {
         refusal(self.call(tool, sql).await?)

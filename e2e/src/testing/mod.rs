@@ -10,6 +10,7 @@ mod client_pod;
 pub mod databases;
 mod forward;
 pub mod http;
+pub mod hub;
 mod kubeconfig;
 pub mod leaks;
 pub mod local_probe;

@@ -56,6 +56,8 @@ fn container(request: &Request, sources: &[Source], allowed_hosts: &str) -> Cont
         image_pull_policy: Some(request.spec.image_pull_policy.as_str().to_owned()),
         resources: Some(resources(request.spec.resources.as_ref())),
         security_context: Some(container_security()),
+        // What DBHub said last then stands in the pod's status, and we need no right to read logs.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     };
     let creds = credentials(request.names.creds(), sources);

@@ -58,6 +58,11 @@ fn each_trouble_says_what_to_do() {
         "state: {waiting: {reason: ImagePullBackOff}}",
         "state: {waiting: {reason: CreateContainerConfigError}}",
         "state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error}}",
+        "state: {terminated: {exitCode: 1, message: 'Failed to bind HTTP server to 0.0.0.0:80: EACCES'}}",
+        "state: {terminated: {exitCode: 1, message: 'Fatal error: Failed to load TOML configuration'}}",
+        "state: {terminated: {exitCode: 1, message: 'Error: Cannot find module /app/dist'}}",
+        "state: {terminated: {exitCode: 2, message: 'error: unexpected argument --config'}}",
+        "state: {terminated: {exitCode: 134, message: 'JavaScript heap out of memory'}}",
         "state: {running: {}}, lastState: {terminated: {exitCode: 137, reason: OOMKilled}}",
         "state: {waiting: {reason: ContainerCreating}}",
     ]
@@ -65,10 +70,25 @@ fn each_trouble_says_what_to_do() {
     insta::assert_snapshot!(told.join("\n"));
     let unschedulable =
         "{conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: no memory}]}";
-    assert_eq!(diagnosis("new", unschedulable).unwrap(), "Unschedulable: pod p fits on no node: no memory");
+    let told = diagnosis("new", unschedulable).unwrap();
+    assert!(told.starts_with("Unschedulable: pod p fits on no node: no memory; "), "{told}");
 }
 
 #[test]
 fn pods_of_an_older_template_do_not_matter() {
     assert_eq!(diagnosis("old", &container("state: {waiting: {reason: ImagePullBackOff}}")), None);
+}
+
+#[test]
+fn a_pod_ends_until_its_time_is_over() {
+    let pod = |deadline: &str| {
+        let meta = match deadline {
+            "" => String::new(),
+            at => format!("deletionTimestamp: '2026-01-01T00:00:{at}Z'"),
+        };
+        serde_norway::from_str(&format!("{{metadata: {{{meta}}}}}")).unwrap()
+    };
+    let pods = [pod(""), pod("10"), pod("30")];
+    let at = |second: i64| Timestamp::from_second(1_767_225_600 + second).unwrap();
+    assert_eq!([at(0), at(20), at(40)].map(|now| ending(&pods, now)), [2, 1, 0]);
 }

@@ -19,7 +19,7 @@ fn serving(databases: &str) -> Serving {
     Serving {
         request: request(&instance("{replicas: 2}")).unwrap(),
         verdicts: judge(candidates(databases), &Policy::default(), None),
-        rollout: Rollout { wanted: 2, available: 2, complete: true, trouble: None },
+        rollout: Rollout { wanted: 2, available: 2, complete: true, ending: 0, trouble: None },
         trouble: None,
         verification: Some(Verification { subject, at: now, result: Ok(()), stands_for: std::time::Duration::MAX }),
     }
@@ -45,7 +45,7 @@ fn the_whole_status_of_one_that_runs() {
 #[test]
 fn the_worst_finding_is_the_summary() {
     let trouble = || Some(Trouble { reason: "ImagePullFailed", message: "no such image".into() });
-    let rollout = |available, complete| Rollout { wanted: 2, available, complete, trouble: None };
+    let rollout = |available, complete| Rollout { wanted: 2, available, complete, ending: 0, trouble: None };
     let failed = |error| serving(TWO).verification.map(|last| Verification { result: Err(error), ..last });
     let down = "- {name: users, type: mysql, host: my.internal, database: app, phase: Failed}";
     let out = format!("{TWO}    - {{name: bad, type: mysql, host: 'fd00::1', database: app}}\n");
@@ -55,6 +55,7 @@ fn the_worst_finding_is_the_summary() {
         Serving { rollout: rollout(2, false), verification: None, ..serving(TWO) },
         Serving { rollout: rollout(0, false), trouble: trouble(), verification: None, ..serving(TWO) },
         Serving { rollout: rollout(2, false), trouble: trouble(), verification: None, ..serving(TWO) },
+        Serving { rollout: Rollout { ending: 1, ..rollout(2, true) }, verification: None, ..serving(TWO) },
         Serving { rollout: rollout(1, true), ..serving(TWO) },
         Serving { rollout: rollout(0, true), verification: None, ..serving(TWO) },
         Serving { verification: failed(HandshakeError::TokenRefused), ..serving(TWO) },
