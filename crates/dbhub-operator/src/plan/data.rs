@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -77,7 +77,8 @@ fn bytes(text: &SecretString) -> ByteString {
     ByteString(text.expose_secret().as_bytes().to_vec())
 }
 
-/// Changes exactly when something changes that a pod reads only at its start.
+/// Changes exactly when something changes that a pod reads only at its start, or that it is made of, so that an old pod
+/// is told from a new one.
 #[must_use]
 pub fn fingerprint(
     config: &ConfigMap,
@@ -85,6 +86,7 @@ pub fn fingerprint(
     creds: &Secret,
     token: Option<&Token>,
     sources: &[Source],
+    pod: &PodSpec,
 ) -> String {
     let mut hash = Sha256::new();
     let mut add = |key: &str, value: &[u8]| {
@@ -106,6 +108,9 @@ pub fn fingerprint(
         {
             add(source.id.as_str(), revision.as_bytes());
         }
+    }
+    if let Ok(text) = serde_json::to_vec(pod) {
+        add("pod", &text);
     }
     add(TOKEN_KEY, token.map_or("", |token| token.whole().expose_secret()).as_bytes());
     hexadecimal(&hash.finalize())

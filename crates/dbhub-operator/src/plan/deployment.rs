@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::Names;
-use super::pod::pod;
 use crate::validate::Request;
-use crate::validate::source::Source;
 
-/// Annotation of the pods: a hash over all that they read only at their start.
+/// Annotation of the pods: a hash over all that they read only at their start, and what they are made of.
 pub const FINGERPRINT: &str = "dbhub.tas.io/config-hash";
 
 /// The Deployment of an instance. A new pod is ready before an old one goes.
 #[must_use]
-pub fn deployment(request: &Request, sources: &[Source], fingerprint: &str, allowed_hosts: &str) -> Deployment {
+pub fn deployment(request: &Request, pod: PodSpec, fingerprint: &str) -> Deployment {
     let names = &request.names;
     Deployment {
         metadata: names.owned(names.deployment(), &request.owner),
@@ -39,7 +37,7 @@ pub fn deployment(request: &Request, sources: &[Source], fingerprint: &str, allo
                     annotations: Some(BTreeMap::from([(FINGERPRINT.to_owned(), fingerprint.to_owned())])),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(request, sources, allowed_hosts)),
+                spec: Some(pod),
             },
             ..DeploymentSpec::default()
         }),

@@ -114,6 +114,7 @@ fn pods_roll_when_what_they_read_at_start_changes_and_at_nothing_else() {
     assert!(!same("{}", ONE, "abc,def"), "token");
     assert!(!same("{}", "- {name: one, type: mysql, host: my.internal, database: other}", "abc"), "configuration");
     assert!(!same("{defaultPolicy: {maxRows: 5}}", ONE, "abc"), "policy");
+    assert!(!same("{image: 'dbhub:2'}", ONE, "abc"), "pods of the old image would count as new");
 
     let request = request(&instance("{}")).unwrap();
     let mut changed = sources(ONE);
