@@ -61,28 +61,29 @@ impl Agent {
         content.pointer("/data/statements/0/rows").cloned().with_context(|| format!("there are no rows in {content}"))
     }
 
-    /// Runs a statement again and again while `work` goes on. Every call must give these rows.
+    /// Runs a statement again and again while `work` goes on, and once more after it. Every call must give these rows.
     pub async fn asks_during<T>(
         &self,
-        (tool, sql): (&str, &str),
+        question: (&str, &str),
         expected: &Value,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let mut work = std::pin::pin!(work);
-        let mut calls = 0;
         loop {
             tokio::select! {
                 done = &mut work => {
-                    ensure!(calls > 0, "no call was made meanwhile");
+                    self.expects(question, expected).await?;
                     return done;
                 }
-                rows = self.rows(tool, sql) => {
-                    let rows = rows.with_context(|| format!("call {calls} failed"))?;
-                    ensure!(rows == *expected, "call {calls} gave {rows}");
-                }
+                answered = self.expects(question, expected) => answered?,
             }
-            calls += 1;
         }
+    }
+
+    async fn expects(&self, (tool, sql): (&str, &str), expected: &Value) -> Result<()> {
+        let rows = self.rows(tool, sql).await?;
+        ensure!(rows == *expected, "{tool}: {sql} gave {rows}");
+        Ok(())
     }
 
     /// What DBHub says about a statement that it must refuse.
