@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::json;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Kind, group, version, name, what is done to it by hand, and where in the object that shows.
 const OWNED: [(&str, &str, &str, &str, &str, &str); 6] = [

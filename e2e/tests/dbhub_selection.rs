@@ -18,7 +18,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the instance says about one Database: its state and the reason.
 fn entry(hub: &DBHubInstance, name: &str) -> Option<(DatabaseState, Option<String>)> {

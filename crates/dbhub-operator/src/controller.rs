@@ -20,7 +20,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use operator_runtime::{BoxError, OperatorContext, controller, stores};
 
 use crate::changes::{Change, changes};
-use crate::metrics::{Instances, REVISION};
+use crate::metrics::{Figures, REVISION};
 use crate::options::Settings;
 use crate::plan::names::OPERATOR;
 use crate::plan::selection::selects;
@@ -51,7 +51,7 @@ pub async fn run(operator: OperatorContext, settings: Settings) -> Result<(), Bo
         .reconcile_on(owned::<NetworkPolicy>(&client).1)
         .reconcile_on(owned::<PodDisruptionBudget>(&client).1);
     let verifications = Arc::new(Verifications::default());
-    Instances { instances, deployments, verifications: verifications.clone() }.register(&operator.registry);
+    Figures { instances, deployments, verifications: verifications.clone() }.register(&operator.registry);
     let synced = {
         let databases = databases.clone();
         async move { databases.wait_until_ready().await }

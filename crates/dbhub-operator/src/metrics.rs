@@ -26,7 +26,7 @@ pub const REVISION: &str = "deployment.kubernetes.io/revision";
 pub type Deployments = Store<PartialObjectMeta<Deployment>>;
 
 /// What the figures are read from.
-pub struct Instances {
+pub struct Figures {
     /// The instances.
     pub instances: Store<DBHubInstance>,
     /// Their Deployments, with the annotation [`REVISION`].
@@ -35,16 +35,16 @@ pub struct Instances {
     pub verifications: Arc<Verifications>,
 }
 
-impl Instances {
+impl Figures {
     /// Makes the figures part of `/metrics`.
     pub fn register(self, registry: &SharedRegistry) {
         registry.register(|registry| registry.register_collector(Box::new(self)));
     }
 }
 
-impl std::fmt::Debug for Instances {
+impl std::fmt::Debug for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instances").finish_non_exhaustive()
+        f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
@@ -54,7 +54,7 @@ type Figure = (Option<(&'static str, &'static str)>, i64);
 /// Reads the figures of one kind off an instance.
 type Read<'a> = dyn Fn(&DBHubInstance) -> Vec<Figure> + 'a;
 
-impl Collector for Instances {
+impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         use MetricType::{Counter, Gauge};
         let figures: [(MetricType, &str, &str, &Read<'_>); 5] = [
@@ -94,7 +94,7 @@ impl Collector for Instances {
     }
 }
 
-impl Instances {
+impl Figures {
     fn last_handshake(&self, instance: &DBHubInstance) -> Option<Figure> {
         let last = self.verifications.last(instance.metadata.uid.as_deref()?)?;
         let ended = SystemTime::now().checked_sub(Instant::now().duration_since(last.at))?;
@@ -163,7 +163,7 @@ mod tests {
     fn each_instance_has_its_figures_until_it_is_gone() {
         let ((instances, mut writer), (deployments, mut deployed)) = (reflector::store(), reflector::store());
         let registry = SharedRegistry::new("dbhub-operator");
-        Instances { instances, deployments, verifications: Arc::default() }.register(&registry);
+        Figures { instances, deployments, verifications: Arc::default() }.register(&registry);
         let states = "[{name: a, state: Served}, {name: b, state: Served}, {name: c, state: LeftOut}]";
         let hub = with_status(&format!("{{availableReplicas: 1, databases: {states}}}"));
         writer.apply_watcher_event(&Event::Apply(hub.clone()));

@@ -116,10 +116,8 @@ async fn look(ctx: &Context, request: &Request, standing: &Standing) -> Result<(
     }
     let pods = gather::pods(&ctx.operator.client, &request.names).await?;
     let rollout = Rollout { ending: ending(&pods, jiff::Timestamp::now()), ..rollout };
-    let trouble = match rollout.is_settled() {
-        true => None,
-        false => diagnose(&standing.deployment, &pods).or_else(|| rollout.trouble.clone()),
-    };
+    let trouble = || diagnose(&standing.deployment, &pods).or_else(|| rollout.trouble.clone());
+    let trouble = if rollout.is_settled() { None } else { trouble() };
     Ok((rollout, trouble))
 }
 
