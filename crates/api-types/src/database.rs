@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dbhub_instance::Operation;
+
 /// A database that applications and AI agents connect to, and how to reach it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
@@ -85,6 +87,11 @@ pub struct DatabaseSpec {
     /// Where the file of an SQLite database is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<DatabaseSqlite>,
+
+    /// What agents may do with this database at most. The stricter of this and the defaultPolicy of a DBHubInstance
+    /// applies, field by field. Absent fields restrict nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<DatabasePolicy>,
 }
 
 fn default_connection_timeout() -> u32 {
@@ -260,6 +267,26 @@ pub struct SqliteConfigMap {
     /// Name of the ConfigMap; spec.database is one of its keys.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+}
+
+/// The limits that a Database sets, whatever the instance that serves it allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabasePolicy {
+    /// true: refuse statements that write, even where the instance allows them. false changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readonly: Option<bool>,
+
+    /// Rows that a SELECT returns at most; the smaller number applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_rows: Option<i32>,
+
+    /// Tools that agents may get; those apply that the instance allows too. When none is left, the instance leaves
+    /// this database out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub allowed_operations: Option<Vec<Operation>>,
 }
 
 /// What db-probe found at its last look.

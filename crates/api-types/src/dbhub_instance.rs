@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pod_template::PodTemplate;
+
 /// A DBHub that gives AI agents SQL access to the selected Databases.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
@@ -68,7 +70,8 @@ pub struct DBHubInstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_selector: Option<DatabaseSelector>,
 
-    /// What agents may do. Absent: read only, 500 rows, both operations.
+    /// What agents may do at most. A Database's own policy can only restrict it further. Absent: read only, 500 rows,
+    /// both operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_policy: Option<Policy>,
 
@@ -84,6 +87,10 @@ pub struct DBHubInstanceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253), pattern(r"^[A-Za-z0-9.-]+(:[0-9]+)?$")))]
     pub allowed_hosts: Vec<String>,
+
+    /// Where and how DBHub's pods run. A change replaces the pods once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
 }
 
 fn default_replicas() -> i32 {

@@ -9,13 +9,14 @@ pub mod database;
 pub mod dbhub_instance;
 mod manifest;
 pub mod names;
+pub mod pod_template;
 #[cfg(test)]
 mod seed_contract;
 
 pub use app_database::{AppDatabase, AppDatabasePhase, AppDatabaseSpec, AppDatabaseStatus, DeletionPolicy};
 pub use database::{
-    CaKind, CaRef, ConnectionPool, CredentialsRef, Database, DatabasePhase, DatabaseSpec, DatabaseSqlite,
-    DatabaseStatus, DatabaseTls, Engine, Privileges, SqliteClaim, SqliteConfigMap, SqliteVolume, SslMode,
+    CaKind, CaRef, ConnectionPool, CredentialsRef, Database, DatabasePhase, DatabasePolicy, DatabaseSpec,
+    DatabaseSqlite, DatabaseStatus, DatabaseTls, Engine, Privileges, SqliteClaim, SqliteConfigMap, SqliteVolume, SslMode,
 };
 pub use dbhub_instance::{
     Auth, AuthMode, ComputeResources, DBHubInstance, DBHubInstanceSpec, DBHubInstanceStatus, DatabaseEntry,
@@ -23,6 +24,7 @@ pub use dbhub_instance::{
     Resources, TokenSecretRef, Transport,
 };
 pub use manifest::{CrdManifest, crd_manifests};
+pub use pod_template::{EnvVar, EnvVarSource, KeyRef, PodTemplate, SecretName};
 
 /// The condition type that every kind carries: is the object what its spec asks for?
 pub const READY: &str = "Ready";
