@@ -16,7 +16,8 @@ mod seed_contract;
 pub use app_database::{AppDatabase, AppDatabasePhase, AppDatabaseSpec, AppDatabaseStatus, DeletionPolicy};
 pub use database::{
     CaKind, CaRef, ConnectionPool, CredentialsRef, Database, DatabasePhase, DatabasePolicy, DatabaseSpec,
-    DatabaseSqlite, DatabaseStatus, DatabaseTls, Engine, Privileges, SqliteClaim, SqliteConfigMap, SqliteVolume, SslMode,
+    DatabaseSqlite, DatabaseStatus, DatabaseTls, Engine, Privileges, SqliteClaim, SqliteConfigMap, SqliteVolume,
+    SslMode,
 };
 pub use dbhub_instance::{
     Auth, AuthMode, ComputeResources, DBHubInstance, DBHubInstanceSpec, DBHubInstanceStatus, DatabaseEntry,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -86,7 +86,7 @@ pub fn fingerprint(
     creds: &Secret,
     token: Option<&Token>,
     sources: &[Source],
-    pod: &PodSpec,
+    template: &PodTemplateSpec,
 ) -> String {
     let mut hash = Sha256::new();
     let mut add = |key: &str, value: &[u8]| {
@@ -109,7 +109,7 @@ pub fn fingerprint(
             add(source.id.as_str(), revision.as_bytes());
         }
     }
-    if let Ok(text) = serde_json::to_vec(pod) {
+    if let Ok(text) = serde_json::to_vec(template) {
         add("pod", &text);
     }
     add(TOKEN_KEY, token.map_or("", |token| token.whole().expose_secret()).as_bytes());

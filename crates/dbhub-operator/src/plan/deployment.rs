@@ -1,7 +1,5 @@
 //! The Deployment: how pods are replaced and kept apart from others. Pure. What is in a pod is in [`super::pod`].
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
@@ -14,10 +12,23 @@ use crate::validate::Request;
 /// Annotation of the pods: a hash over all that they read only at their start, and what they are made of.
 pub const FINGERPRINT: &str = "dbhub.tas.io/config-hash";
 
+/// The pods of an instance, all but their fingerprint: what is asked for, and then our own, which nobody can replace.
+#[must_use]
+pub fn template(request: &Request, pod: PodSpec) -> PodTemplateSpec {
+    let (mut labels, annotations) = (request.pod.labels.clone(), request.pod.annotations.clone());
+    labels.extend(request.names.labels());
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }),
+        spec: Some(pod),
+    }
+}
+
 /// The Deployment of an instance. A new pod is ready before an old one goes.
 #[must_use]
-pub fn deployment(request: &Request, pod: PodSpec, fingerprint: &str) -> Deployment {
+pub fn deployment(request: &Request, mut template: PodTemplateSpec, fingerprint: String) -> Deployment {
     let names = &request.names;
+    let annotations = &mut template.metadata.get_or_insert_default().annotations;
+    annotations.get_or_insert_default().insert(FINGERPRINT.to_owned(), fingerprint);
     Deployment {
         metadata: names.owned(names.deployment(), &request.owner),
         spec: Some(DeploymentSpec {
@@ -31,14 +42,7 @@ pub fn deployment(request: &Request, pod: PodSpec, fingerprint: &str) -> Deploym
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(names.labels()),
-                    annotations: Some(BTreeMap::from([(FINGERPRINT.to_owned(), fingerprint.to_owned())])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod),
-            },
+            template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()

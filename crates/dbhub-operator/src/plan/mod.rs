@@ -64,8 +64,8 @@ pub fn workload(request: &Request, sources: &[Source], kept: &Kept, cluster_doma
     let ca = data::ca(names, owner, sources);
     let creds = data::creds(names, owner, sources, &kept.salt);
     let hosts = service::allowed_hosts(names, cluster_domain, &spec.allowed_hosts);
-    let pod = pod::pod(request, sources, &hosts);
-    let fingerprint = data::fingerprint(&config, ca.as_ref(), &creds, kept.token.as_ref(), sources, &pod);
+    let template = deployment::template(request, pod::pod(request, sources, &hosts));
+    let fingerprint = data::fingerprint(&config, ca.as_ref(), &creds, kept.token.as_ref(), sources, &template);
     let generated = request.access.token().is_some_and(|place| place.generated);
     Workload {
         account: ServiceAccount {
@@ -77,7 +77,7 @@ pub fn workload(request: &Request, sources: &[Source], kept: &Kept, cluster_doma
         network_policy: network_policy::network_policy(names, owner, sources),
         service: matches!(request.access, Access::Http { .. }).then(|| service::service(names, owner, spec.port)),
         budget: deployment::budget(names, owner, spec.replicas),
-        deployment: deployment::deployment(request, pod, &fingerprint),
+        deployment: deployment::deployment(request, template, fingerprint),
         config,
         ca,
         creds,

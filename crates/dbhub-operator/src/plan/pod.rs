@@ -37,13 +37,20 @@ const DRAIN_SECONDS: i64 = 5;
 pub fn pod(request: &Request, sources: &[Source], allowed_hosts: &str) -> PodSpec {
     let names = &request.names;
     let (volumes, mounts) = volumes(names, sources);
+    let asked = request.pod.clone();
     PodSpec {
+        affinity: asked.affinity,
         automount_service_account_token: Some(false),
         containers: vec![Container { volume_mounts: Some(mounts), ..container(request, sources, allowed_hosts) }],
         enable_service_links: Some(false),
+        image_pull_secrets: some(asked.pull_secrets),
+        node_selector: (!asked.node_selector.is_empty()).then_some(asked.node_selector),
+        priority_class_name: asked.priority_class,
         security_context: Some(pod_security()),
         service_account_name: Some(names.account()),
         termination_grace_period_seconds: Some(20),
+        tolerations: some(asked.tolerations),
+        topology_spread_constraints: some(asked.spread),
         volumes: Some(volumes),
         ..PodSpec::default()
     }
@@ -60,12 +67,12 @@ fn container(request: &Request, sources: &[Source], allowed_hosts: &str) -> Cont
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     };
-    let creds = credentials(request.names.creds(), sources);
+    let more = credentials(request.names.creds(), sources).chain(request.pod.env.iter().cloned());
     match &request.access {
-        Access::Http { token } => http(base, request.spec.port, allowed_hosts, token.as_ref(), creds),
+        Access::Http { token } => http(base, request.spec.port, allowed_hosts, token.as_ref(), more),
         Access::Stdio => Container {
             args: Some(strings(&["--config", CONFIG_PATH, "--transport", "stdio"])),
-            env: Some(std::iter::once(value("NODE_OPTIONS", STOP_ON_SIGTERM)).chain(creds).collect()),
+            env: Some(std::iter::once(value("NODE_OPTIONS", STOP_ON_SIGTERM)).chain(more).collect()),
             stdin: Some(true),
             ..base
         },
@@ -77,7 +84,7 @@ fn http(
     port: u16,
     allowed_hosts: &str,
     token: Option<&TokenPlace>,
-    creds: impl Iterator<Item = EnvVar>,
+    more: impl Iterator<Item = EnvVar>,
 ) -> Container {
     // Bound to all interfaces DBHub also answers to the pod's own addresses, which is how the kubelet asks.
     let args = ["--config", CONFIG_PATH, "--transport", "http", "--host", "0.0.0.0", "--port"];
@@ -85,7 +92,7 @@ fn http(
     let token = token.map(|place| secret("DBHUB_AUTH_TOKEN", &place.secret, &place.key));
     Container {
         args: Some(strings(&args).into_iter().chain([port.to_string()]).collect()),
-        env: Some(settings.into_iter().chain(token).chain(creds).collect()),
+        env: Some(settings.into_iter().chain(token).chain(more).collect()),
         ports: Some(vec![ContainerPort {
             container_port: i32::from(port),
             name: Some(PORT_NAME.to_owned()),
@@ -179,6 +186,10 @@ fn container_security() -> SecurityContext {
         read_only_root_filesystem: Some(true),
         ..SecurityContext::default()
     }
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {

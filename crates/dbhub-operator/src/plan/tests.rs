@@ -1,4 +1,5 @@
 use insta::assert_yaml_snapshot;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 
 use super::*;
 use crate::fixtures::{instance, secret, sources};
@@ -122,6 +123,50 @@ fn pods_roll_when_what_they_read_at_start_changes_and_at_nothing_else() {
         server.credentials.password = "new".into();
     }
     assert_ne!(fingerprint_of(&workload(&request, &changed, &kept("abc"), "cluster.local")), first, "password");
+}
+
+const POD_TEMPLATE: &str = "
+  labels: {team: data}
+  annotations: {prometheus.io/scrape: 'true'}
+  nodeSelector: {disk: ssd}
+  tolerations: [{key: dedicated, operator: Equal, value: agents, effect: NoSchedule}]
+  affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [
+    {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: acme-dbhub}}}]}}
+  topologySpreadConstraints: [
+    {maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway,
+     labelSelector: {matchLabels: {app: acme-dbhub}}}]
+  imagePullSecrets: [{name: registry}]
+  priorityClassName: agents
+  env: [
+    {name: TZ, value: Europe/Berlin},
+    {name: LICENSE, valueFrom: {secretKeyRef: {name: licence, key: text}}},
+    {name: PLACE, valueFrom: {configMapKeyRef: {name: places, key: here}}}]
+";
+
+/// The template of the pods with this `podTemplate`.
+fn template(pod_template: &str) -> PodTemplateSpec {
+    const ONE: &str = "- {name: one, type: mysql, host: my.internal, database: app}";
+    let spec = serde_norway::from_str::<serde_json::Value>(pod_template).unwrap();
+    planned(&serde_json::json!({"podTemplate": spec}).to_string(), ONE, "abc").deployment.spec.unwrap().template
+}
+
+#[test]
+fn what_is_asked_of_the_pods_stands_beside_what_is_ours() {
+    let mut given = template(POD_TEMPLATE);
+    let spec = given.spec.as_mut().unwrap();
+    // Shown in the snapshot of a tenant.
+    (spec.volumes, spec.security_context) = (None, None);
+    let env = spec.containers[0].env.take();
+    spec.containers.clear();
+    assert_yaml_snapshot!("pod_template", (given, env));
+}
+
+#[test]
+fn pods_roll_when_something_else_is_asked_of_them() {
+    let hash = |text: &str| template(text).metadata.unwrap().annotations.unwrap()[deployment::FINGERPRINT].clone();
+    let first = hash("{nodeSelector: {disk: ssd, zone: a}, labels: {team: data}}");
+    assert_eq!(hash("{labels: {team: data}, nodeSelector: {zone: a, disk: ssd}}"), first);
+    assert_ne!(hash("{nodeSelector: {disk: ssd}, labels: {team: data}}"), first);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 pub mod ca;
 pub mod file;
+pub mod pod_template;
+pub mod policy;
 pub mod problem;
 pub mod rejection;
 pub mod source;
@@ -22,6 +24,7 @@ use crate::plan::data::SALT_KEY;
 use crate::plan::names::Names;
 use crate::plan::quantity::exceeds;
 use crate::random;
+use crate::validate::pod_template::PodExtras;
 use crate::validate::problem::Problem;
 use crate::validate::token::{Token, TokenPlace};
 
@@ -34,8 +37,10 @@ pub struct Request {
     pub owner: OwnerReference,
     /// How clients reach it.
     pub access: Access,
-    /// What agents may do.
+    /// What agents may do, whatever a Database allows.
     pub policy: Policy,
+    /// What is asked of the pods.
+    pub pod: PodExtras,
     /// The rest, which needs no check beyond admission's.
     pub spec: DBHubInstanceSpec,
 }
@@ -76,7 +81,8 @@ pub fn request(instance: &DBHubInstance) -> Result<Request, Problem> {
     Ok(Request {
         access,
         owner: controller_reference(instance).ok_or(Problem::NeverStored)?,
-        policy: effective(instance.spec.default_policy.clone().unwrap_or_default()),
+        policy: policy::of_instance(instance.spec.default_policy.as_ref()),
+        pod: pod_template::pod_extras(instance.spec.pod_template.as_ref())?,
         spec: instance.spec.clone(),
         names,
     })
@@ -126,16 +132,6 @@ fn is_ours(secret: &Secret, request: &Request) -> bool {
 fn salt_of(creds: &Secret) -> Option<SecretString> {
     let bytes = &creds.data.as_ref()?.get(SALT_KEY)?.0;
     std::str::from_utf8(bytes).ok().filter(|salt| !salt.is_empty()).map(SecretString::from)
-}
-
-/// An empty list of operations means both, and an order or repetition means nothing.
-fn effective(mut policy: Policy) -> Policy {
-    if policy.allowed_operations.is_empty() {
-        policy.allowed_operations = api_types::Operation::all();
-    }
-    policy.allowed_operations.sort_unstable();
-    policy.allowed_operations.dedup();
-    policy
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Why nothing is changed for an instance at all. What ran before keeps running until the cause goes away.
 
+use super::pod_template::PodTemplateError;
+
 /// What is wrong with the whole instance.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -18,6 +20,9 @@ pub enum Problem {
         /// `memory` or `cpu`.
         resource: &'static str,
     },
+    /// `podTemplate` says what it must not, or what no pod understands.
+    #[error(transparent)]
+    PodTemplate(#[from] PodTemplateError),
     /// An object of our name that is not ours.
     #[error("{kind} {name} exists and does not belong to this instance; rename one of them, or delete it")]
     NameConflict {
@@ -62,6 +67,7 @@ impl Problem {
             Self::NeverStored => "NeverStored",
             Self::UnsupportedTransport => "UnsupportedTransport",
             Self::RequestAboveLimit { .. } => "InvalidResources",
+            Self::PodTemplate(_) => "InvalidSpec",
             Self::NameConflict { .. } => "NameConflict",
             Self::TokenSecretNotFound { .. } => "SecretNotFound",
             Self::TokenKeyMissing { .. } => "SecretKeyMissing",

@@ -24,6 +24,11 @@ pub enum Rejection {
         /// Path below `spec`.
         field: &'static str,
     },
+    /// The instance's policy and the Database's leave nothing.
+    #[error(
+        "spec.policy.allowedOperations and the instance's defaultPolicy have no operation in common; allow one in both"
+    )]
+    NoOperationAllowed,
     /// IPv6, or no host at all.
     #[error("DBHub takes a DNS name or an IPv4 address as host, nothing else")]
     HostUnsupported,
@@ -109,6 +114,7 @@ impl Rejection {
         match self {
             Self::IdCollision { .. } => "IdCollision",
             Self::FieldMissing { .. } | Self::VolumeInvalid => "InvalidSpec",
+            Self::NoOperationAllowed => "NoOperationAllowed",
             Self::HostUnsupported => "HostUnsupported",
             Self::DatabaseNameUnsupported => "DatabaseNameUnsupported",
             Self::SslModeUnsupported { .. } => "SslModeUnsupported",

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ca::CaBundle;
 use super::file::{File, file};
+use super::policy::{of_database, stricter};
 use super::rejection::Rejection;
 use crate::gather::{Candidate, Keyed};
 use crate::plan::ids::SourceId;
@@ -157,8 +158,8 @@ pub struct Verdict {
     pub result: Result<Source, Rejection>,
 }
 
-/// Judges every selected Database, in order of name. Of two whose ids collide the older is served, whatever else is
-/// wrong with it: who comes later can never push it out.
+/// Judges every selected Database, in order of name; `policy` is the instance's. Of two whose ids collide the older is
+/// served, whatever else is wrong with it: who comes later can never push it out.
 #[must_use]
 pub fn judge(mut candidates: Vec<Candidate>, policy: &Policy, platform: Option<&CaBundle>) -> Vec<Verdict> {
     candidates.sort_by_key(|candidate| (candidate.database.creation_timestamp(), candidate.database.name_any()));
@@ -166,13 +167,26 @@ pub fn judge(mut candidates: Vec<Candidate>, policy: &Policy, platform: Option<&
     let mut verdicts: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {
-            let result = claim_id(&mut taken, &candidate.database.name_any())
-                .and_then(|id| Ok(Source { id, backend: backend(&candidate, platform)?, policy: policy.clone() }));
+            let id = claim_id(&mut taken, &candidate.database.name_any());
+            let result = id.and_then(|id| source(id, &candidate, policy, platform));
             Verdict { database: candidate.database, result }
         })
         .collect();
     verdicts.sort_by_key(|verdict| verdict.database.name_any());
     verdicts
+}
+
+fn source(
+    id: SourceId,
+    candidate: &Candidate,
+    instance: &Policy,
+    platform: Option<&CaBundle>,
+) -> Result<Source, Rejection> {
+    let policy = stricter(instance, &of_database(candidate.database.spec.policy.as_ref()));
+    if policy.allowed_operations.is_empty() {
+        return Err(Rejection::NoOperationAllowed);
+    }
+    Ok(Source { id, backend: backend(candidate, platform)?, policy })
 }
 
 fn claim_id(taken: &mut BTreeMap<String, String>, name: &str) -> Result<SourceId, Rejection> {

@@ -1,7 +1,7 @@
 use api_types::{Operation, Policy};
 use secrecy::ExposeSecret as _;
 
-use super::source::{Backend, Tls, Trust, judge};
+use super::source::{Backend, Source, Tls, Trust, judge};
 use super::*;
 use crate::fixtures::{ca_pem, candidate, candidates, instance, secret};
 use crate::validate::ca::CaBundle;
@@ -63,6 +63,48 @@ fn of_colliding_names_the_oldest_stays_even_when_it_cannot_be_served() {
         ",
     );
     assert_eq!(judged, ["a-b: IdCollision", "a.b: DatabaseNameUnsupported", "other: served"]);
+}
+
+#[test]
+fn the_stricter_policy_wins_and_one_that_leaves_nothing_leaves_the_database_out() {
+    let databases = candidates(
+        "
+        - {name: a-none, type: mysql, host: my.internal, database: app}
+        - {name: b-rows, type: mysql, host: my.internal, database: app, policy: {maxRows: 10}}
+        - {name: c-writes, type: mysql, host: my.internal, database: app, policy: {readonly: false, maxRows: 5000}}
+        - {name: d-reads, type: mysql, host: my.internal, database: app, policy: {readonly: true}}
+        - {name: e-search, type: mysql, host: my.internal, database: app, policy: {allowedOperations: [search_objects]}}
+        - {name: f-empty, type: mysql, host: my.internal, database: app, policy: {allowedOperations: []}}
+        ",
+    );
+    let told = |policy: &Policy| {
+        let verdicts = judge(databases.clone(), policy, None);
+        let told = verdicts.iter().map(|verdict| match &verdict.result {
+            Ok(Source { id, policy: Policy { readonly, max_rows, allowed_operations }, .. }) => {
+                format!("{}: {readonly} {max_rows} {allowed_operations:?}", id.as_str())
+            }
+            Err(rejection) => format!("{}: {}", verdict.database.name_any(), rejection.reason()),
+        });
+        told.collect::<Vec<_>>().join("\n")
+    };
+    let writes = Policy { readonly: false, max_rows: 1000, ..Policy::default() };
+    insta::assert_snapshot!(told(&writes), @r"
+    a-none: false 1000 [ExecuteSql, SearchObjects]
+    b-rows: false 10 [ExecuteSql, SearchObjects]
+    c-writes: false 1000 [ExecuteSql, SearchObjects]
+    d-reads: true 1000 [ExecuteSql, SearchObjects]
+    e-search: false 1000 [SearchObjects]
+    f-empty: NoOperationAllowed
+    ");
+    let executes = Policy { allowed_operations: vec![Operation::ExecuteSql], ..Policy::default() };
+    insta::assert_snapshot!(told(&executes), @r"
+    a-none: true 500 [ExecuteSql]
+    b-rows: true 10 [ExecuteSql]
+    c-writes: true 500 [ExecuteSql]
+    d-reads: true 500 [ExecuteSql]
+    e-search: NoOperationAllowed
+    f-empty: NoOperationAllowed
+    ");
 }
 
 const ONE: &str = "{name: one, type: mysql, host: my.internal, database: app}";
@@ -146,6 +188,7 @@ fn an_instance_is_checked_before_anything_else() {
     assert_eq!(problem("{}"), None);
     assert_eq!(problem("{transport: stdio}"), None);
     assert_eq!(problem("{transport: sse}"), Some("UnsupportedTransport"));
+    assert_eq!(problem("{podTemplate: {labels: {app: other}}}"), Some("InvalidSpec"));
     let resources = |request: &str| format!("{{resources: {{requests: {{cpu: {request}}}, limits: {{cpu: '0.5'}}}}}}");
     assert_eq!(problem(&resources("500m")), None);
     assert_eq!(problem(&resources("501m")), Some("InvalidResources"));
