@@ -74,8 +74,9 @@ pub enum ApiError {
         /// What was attempted.
         call: String,
     },
-    /// Any other refusal; the code and reason are Kubernetes' own, its text is not repeated.
-    #[error("{call}: the Kubernetes API refused with {code} {reason}")]
+    /// Any other refusal; code, reason and the names of fields are Kubernetes' own, its text, which can hold values, is
+    /// not repeated.
+    #[error("{call}: the Kubernetes API refused with {code} {reason}{}", list(fields))]
     Refused {
         /// What was attempted.
         call: String,
@@ -83,6 +84,8 @@ pub enum ApiError {
         code: u16,
         /// Kubernetes' machine-readable reason, such as `Forbidden`.
         reason: String,
+        /// Paths of the fields that are at fault, as far as Kubernetes names them.
+        fields: Vec<String>,
     },
     /// No answer could be had.
     #[error("{call}: the Kubernetes API cannot be reached")]
@@ -123,7 +126,7 @@ impl ApiError {
                 (409, _) => Self::Conflict { call },
                 (404, _) => Self::NotFound { call },
                 (403, _) if is_of_ending_namespace(&status) => Self::NamespaceTerminating { call },
-                (code, _) => Self::Refused { call, code, reason: status.reason },
+                (code, _) => Self::Refused { call, code, fields: fields(&status), reason: status.reason },
             },
             kube::Error::SerdeError(source) => Self::Malformed { call, source },
             other => Self::Unreachable { call, source: Box::new(other) },
@@ -135,6 +138,21 @@ impl ApiError {
 fn is_of_ending_namespace(status: &Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// So many fields at fault are named.
+const NAMED_FIELDS: usize = 4;
+
+fn fields(status: &Status) -> Vec<String> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut fields: Vec<_> = causes.map(|cause| cause.field.clone()).filter(|field| !field.is_empty()).collect();
+    fields.dedup();
+    fields.truncate(NAMED_FIELDS);
+    fields
+}
+
+fn list(fields: &[String]) -> String {
+    if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) }
 }
 
 impl PublicError for ApiError {
@@ -204,6 +222,18 @@ mod tests {
         let error = ApiError::new("apply Secret x", kube::Error::Api(Box::new(status)));
         assert_eq!(error.message(), "apply Secret x: its namespace is being deleted");
         assert_eq!((error.reason(), error.retry()), ("NamespaceTerminating", Retry::OnChange));
+    }
+
+    #[test]
+    fn fields_at_fault_are_named_and_their_values_are_not() {
+        let cause = |field: &str| json!({"message": "Invalid value: S3CRET", "field": field});
+        let causes = ["spec.a", "spec.a", "", "spec.b[0].c"].map(cause);
+        let status = json!({"code": 422, "reason": "Invalid", "details": {"causes": causes}});
+        let status: Status = serde_json::from_value(status).unwrap();
+        let error = ApiError::new("apply Deployment x", kube::Error::Api(Box::new(status)));
+        let told = "apply Deployment x: the Kubernetes API refused with 422 Invalid: spec.a, spec.b[0].c";
+        assert_eq!(error.message(), told);
+        assert!(!format!("{error:?}").contains("S3CRET"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -158,6 +158,14 @@ fn what_is_asked_of_the_pods_stands_beside_what_is_ours() {
     (spec.volumes, spec.security_context) = (None, None);
     let env = spec.containers[0].env.take();
     spec.containers.clear();
+    given
+        .metadata
+        .as_mut()
+        .unwrap()
+        .annotations
+        .as_mut()
+        .unwrap()
+        .insert(deployment::FINGERPRINT.into(), "(hash)".into());
     assert_yaml_snapshot!("pod_template", (given, env));
 }
 

@@ -37,7 +37,9 @@ pub struct PodExtras {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PodTemplateError {
     /// A label, annotation or variable that is the operator's or DBHub's.
-    #[error("spec.podTemplate.{field}: {name} is set by the operator or read by DBHub, and is not yours to set")]
+    #[error(
+        "spec.podTemplate.{field}: {name} is not yours to set; the operator, DBHub or the pods' security depends on it"
+    )]
     Reserved {
         /// Below `spec.podTemplate`.
         field: &'static str,
