@@ -85,4 +85,6 @@ pub fn workload(request: &Request, sources: &[Source], kept: &Kept, cluster_doma
 }
 
 #[cfg(test)]
+mod loader_tests;
+#[cfg(test)]
 mod tests;

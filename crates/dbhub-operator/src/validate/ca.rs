@@ -20,6 +20,9 @@ pub enum CaError {
     /// PEM, but without a certificate.
     #[error("it holds no CERTIFICATE block")]
     Empty,
+    /// It would crowd out those of other databases.
+    #[error("it is larger than 64 KiB")]
+    TooLarge,
     /// A certificate block that cannot be read.
     #[error("one of its CERTIFICATE blocks is no certificate")]
     NotACertificate,

@@ -3,6 +3,7 @@
 
 pub mod ca;
 pub mod file;
+pub mod login;
 pub mod pod_template;
 pub mod policy;
 pub mod problem;

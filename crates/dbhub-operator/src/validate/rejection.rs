@@ -4,6 +4,7 @@ use api_types::Engine;
 
 use super::ca::CaError;
 use super::file::Volume;
+use super::login::LoginError;
 
 /// Why a Database is left out; the others are served all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +55,16 @@ pub enum Rejection {
         name: String,
         /// The key.
         key: String,
+    },
+    /// A login that would not arrive as it is.
+    #[error("the value under key {key} of Secret {name} cannot be used: {error}")]
+    CredentialsUnsupported {
+        /// Name of the Secret.
+        name: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        error: LoginError,
     },
     /// A Secret of another namespace that does not consent, or does not exist.
     #[error(
@@ -120,6 +131,7 @@ impl Rejection {
             Self::SslModeUnsupported { .. } => "SslModeUnsupported",
             Self::SecretNotFound { .. } => "SecretNotFound",
             Self::SecretKeyMissing { .. } => "SecretKeyMissing",
+            Self::CredentialsUnsupported { .. } => "CredentialsUnsupported",
             Self::CredentialsNotShared { .. } => "CredentialsNotShared",
             Self::CaNotFound { .. } => "CaNotFound",
             Self::CaInvalid { .. } => "CaInvalid",

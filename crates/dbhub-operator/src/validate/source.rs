@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use api_types::{CaRef, CredentialsRef, Database, Engine, Policy, SslMode};
+use api_types::{CaRef, Database, Engine, Policy, SslMode};
 use kube::ResourceExt as _;
-use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ca::CaBundle;
+use super::ca::{CaBundle, CaError};
 use super::file::{File, file};
+use super::login::{Credentials, credentials};
 use super::policy::{of_database, stricter};
 use super::rejection::Rejection;
 use crate::gather::{Candidate, Keyed};
 use crate::plan::ids::SourceId;
+
+/// All CAs of an instance share one ConfigMap, which holds a megabyte: no Database may fill it.
+const MOST_CA_BYTES: usize = 64 * 1024;
 
 /// One database as DBHub will serve it.
 #[derive(Clone, Debug)]
@@ -105,15 +108,6 @@ impl DatabaseName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// A login, neither part empty.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// User name.
-    pub user: SecretString,
-    /// Password.
-    pub password: SecretString,
 }
 
 /// What is demanded of a connection, and whom a checked certificate must come from.
@@ -254,32 +248,6 @@ fn own_ca(reference: &CaRef, ca: Option<&Keyed>) -> Result<CaBundle, Rejection> 
     let Some(text) = ca.and_then(|ca| ca.bytes(key)) else {
         return Err(Rejection::CaNotFound { name: name.clone(), key: key.clone() });
     };
-    CaBundle::parse(text).map_err(|error| Rejection::CaInvalid { name: name.clone(), error })
-}
-
-fn credentials(
-    database: &Database,
-    reference: &CredentialsRef,
-    secret: Option<&Keyed>,
-) -> Result<Credentials, Rejection> {
-    let own = database.namespace().unwrap_or_default();
-    let foreign = reference.namespace.as_ref().filter(|namespace| **namespace != own);
-    let name = reference.name.clone();
-    let secret = match (secret, foreign) {
-        (Some(secret), None) => secret,
-        (Some(secret), Some(_)) if secret.consents_to(&own) => secret,
-        (None, None) => return Err(Rejection::SecretNotFound { name }),
-        (_, Some(namespace)) => return Err(Rejection::CredentialsNotShared { namespace: namespace.clone(), name }),
-    };
-    let value = |key: &str| {
-        let usable = secret.text(key).filter(is_usable);
-        usable.ok_or_else(|| Rejection::SecretKeyMissing { name: name.clone(), key: key.to_owned() })
-    };
-    Ok(Credentials { user: value(&reference.user_key)?, password: value(&reference.password_key)? })
-}
-
-/// DBHub demands both, and an environment variable holds no NUL.
-fn is_usable(text: &SecretString) -> bool {
-    let text = text.expose_secret();
-    !text.is_empty() && !text.contains('\0')
+    let bundle = if text.len() > MOST_CA_BYTES { Err(CaError::TooLarge) } else { CaBundle::parse(text) };
+    bundle.map_err(|error| Rejection::CaInvalid { name: name.clone(), error })
 }

@@ -1,5 +1,6 @@
 use api_types::{Operation, Policy};
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use super::source::{Backend, Source, Tls, Trust, judge};
 use super::*;
@@ -127,6 +128,10 @@ fn credentials_must_be_there_complete_and_shared() {
     assert_eq!(with_secret(Some("stringData: {username: u}"), None), "SecretKeyMissing");
     assert_eq!(with_secret(Some("stringData: {username: u, password: ''}"), None), "SecretKeyMissing");
     assert_eq!(with_secret(Some("stringData: {username: u, password: \"a\\0b\"}"), None), "SecretKeyMissing");
+    let password = |text: &str| with_secret(Some(&format!("stringData: {{username: u, password: '{text}'}}")), None);
+    assert_eq!(password(&"x".repeat(8192)), "served");
+    assert_eq!(password(&"x".repeat(8193)), "CredentialsUnsupported");
+    assert_eq!(password("host/?X-Amz-Credential=a"), "CredentialsUnsupported");
     assert_eq!(with_secret(Some(good), Some("vault")), "CredentialsNotShared");
     assert_eq!(with_secret(None, Some("vault")), "CredentialsNotShared");
     let annotated =
@@ -165,6 +170,8 @@ fn a_ca_that_is_missing_or_no_ca_leaves_the_database_out() {
     assert_eq!(reason(None), "CaNotFound");
     assert_eq!(reason(Some("stringData: {other: x}")), "CaNotFound");
     assert_eq!(reason(Some("stringData: {ca.crt: x}")), "CaInvalid");
+    let large = ca_pem().repeat(200);
+    assert_eq!(reason(Some(&json!({"stringData": {"ca.crt": large}}).to_string())), "CaInvalid");
 }
 
 #[test]
