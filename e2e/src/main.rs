@@ -50,7 +50,7 @@ enum Task {
         /// What to measure [default: all]
         parts: Vec<Part>,
     },
-    /// Prints the path of a Go program of the harness, built now if it is missing
+    /// Prints the path of a program of the harness, or the folder with DBHub and its Node.js, made now if it is missing
     Tool {
         /// Which one
         name: Tool,
@@ -106,6 +106,7 @@ enum Tool {
     Helm,
     Kubectl,
     Kubeconform,
+    Dbhub,
 }
 
 fn main() -> ExitCode {
@@ -226,12 +227,16 @@ fn cluster_of(state: Option<PathBuf>) -> Result<(Cache, Cluster)> {
 
 async fn print_tool(name: Tool) -> Result<()> {
     let (cache, progress) = (Cache::of_user()?, Progress::new());
-    let (module, program) = match name {
-        Tool::Helm => (GoModule::Helm, "helm"),
-        Tool::Kubectl => (GoModule::Kubernetes, "kubectl"),
-        Tool::Kubeconform => (GoModule::Kubeconform, "kubeconform"),
+    let path = match name {
+        Tool::Helm => tools::ensure_module(GoModule::Helm, &cache, progress).await?.join("helm"),
+        Tool::Kubectl => tools::ensure_module(GoModule::Kubernetes, &cache, progress).await?.join("kubectl"),
+        Tool::Kubeconform => tools::ensure_module(GoModule::Kubeconform, &cache, progress).await?.join("kubeconform"),
+        Tool::Dbhub => {
+            tools::ensure_packages(&cache, progress).await?;
+            tools::ensure_dbhub(&cache, progress).await?
+        }
     };
-    println!("{}", tools::ensure_module(module, &cache, progress).await?.join(program).display());
+    println!("{}", path.display());
     Ok(())
 }
 

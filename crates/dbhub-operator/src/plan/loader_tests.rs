@@ -88,9 +88,8 @@ fn environment(sources: &[Source]) -> Map<String, Value> {
 /// What a Database says, in the script's words.
 fn expected(candidate: &Candidate, source: &Source) -> Value {
     let spec = &candidate.database.spec;
-    let text = |keyed: &Option<Arc<Keyed>>, key: &str| {
-        keyed.as_ref().unwrap().text(key).unwrap().expose_secret().to_owned()
-    };
+    let text =
+        |keyed: &Option<Arc<Keyed>>, key: &str| keyed.as_ref().unwrap().text(key).unwrap().expose_secret().to_owned();
     let mut value = json!({"type": spec.engine.as_str(), "tools": tools(candidate, &source.policy)});
     let fields = value.as_object_mut().unwrap();
     if spec.engine == Engine::Sqlite {
