@@ -101,11 +101,15 @@ fn on_context(context: &str, options: &Options) -> Result<()> {
     end_to_end(options)
 }
 
+/// More than there are processors: these tests wait for pods most of the time.
+const TESTS_AT_ONCE: u32 = 5;
+
 fn end_to_end(options: &Options) -> Result<()> {
     eprintln!("==> end-to-end tests");
     let context = options.context.iter().map(|name| format!("E2E_CONTEXT={name}"));
+    let threads = std::iter::once(format!("RUST_TEST_THREADS={TESTS_AT_ONCE}"));
     let cargo = ["cargo", "test", "--package", "e2e", "--test", "*", "--no-fail-fast", "--"].map(str::to_owned);
-    let words: Vec<String> = context.chain(cargo).chain(options.rest.iter().cloned()).collect();
+    let words: Vec<String> = threads.chain(context).chain(cargo).chain(options.rest.iter().cloned()).collect();
     crate::steps::run("env", &[], &words)
 }
 
