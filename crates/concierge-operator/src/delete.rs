@@ -1,5 +1,5 @@
-//! What deleting an AppDatabase does. Policy Retain and orphaned objects contact no server; policy Delete drops the
-//! user and then the database, each only if it is ours and was made by us. Until that is done, the finalizer holds
+//! What deleting an AppDatabase does. Policy Retain and orphaned objects contact no server; policy Delete drops user and
+//! database, each only if it is ours and was made by us. Until that is done, the finalizer holds
 //! the object and its status says why. The application's Secret stays.
 
 use api_types::names::ORPHAN;
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::ledger::{self, Kind, Origin, Owner};
 use crate::look::ServerView;
-use crate::plan::{drop_database, drop_user, standing};
+use crate::plan::{drops, standing};
 use crate::pool::Pooled;
 use crate::status::{Outcome, object_ref, report};
 use crate::validate::{Request, Surroundings, validate};
@@ -43,7 +43,7 @@ fn needs_no_server(app: &AppDatabase) -> bool {
 async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
     let server = gather::server(ctx, app)?;
     let cluster = app.spec.cluster_ref.as_str();
-    let around = Surroundings { home: &ctx.home, admin_user: &server.admin.credentials.user };
+    let around = Surroundings::of(&ctx.home, &server);
     let request = validate(&app.spec, around)?;
     let namespace = app.namespace().unwrap_or_default();
     let owner = Owner::new(&ctx.installation, &namespace, &app.name_any(), &request.app_namespace);
@@ -53,7 +53,7 @@ async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
     let statements = statements(&request, &owner, &view);
     run(&mut session, &statements).await.map_err(failed)?;
     let note = if statements.is_empty() {
-        "nothing on the server was made for this AppDatabase, so nothing was dropped".to_owned()
+        "nothing on the server was made for this AppDatabase alone, so nothing was dropped".to_owned()
     } else {
         format!("dropped what was made for it: database {}, user {}", request.database, request.user)
     };
@@ -61,20 +61,16 @@ async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// User, database, then the claims: a claim outlives what it protects. What was adopted keeps its claim, as if the
+/// What was made, then the claims: a claim outlives what it protects. What was adopted keeps its claim, as if the
 /// policy were Retain.
 fn statements(request: &Request, owner: &Owner, view: &ServerView) -> Vec<Statement> {
-    let created = |kind| standing(view, owner, kind) == Some(Origin::Created);
-    let mut drops = Vec::new();
-    let mut withdrawals = Vec::new();
-    for (kind, drop) in [(Kind::User, drop_user(request)), (Kind::Database, drop_database(request))] {
-        if created(kind) {
-            drops.push(drop);
-            withdrawals.push(ledger::withdraw(request, owner, kind));
-        }
-    }
-    drops.extend(withdrawals);
-    drops
+    let created = |kind: &Kind| standing(view, owner, *kind) == Some(Origin::Created);
+    let ours: Vec<_> = [Kind::User, Kind::Database].into_iter().filter(created).collect();
+    let drops = drops(request, view, &ours);
+    let goes = |kind: &Kind| drops.iter().any(|(about, _)| about == kind);
+    let withdrawals: Vec<_> =
+        ours.into_iter().filter(goes).map(|kind| ledger::withdraw(request, owner, kind)).collect();
+    drops.into_iter().map(|(_, drop)| drop).chain(withdrawals).collect()
 }
 
 async fn run(session: &mut Pooled, statements: &[Statement]) -> Result<(), sql_client::SqlError> {
@@ -87,10 +83,21 @@ async fn run(session: &mut Pooled, statements: &[Statement]) -> Result<(), sql_c
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fixtures::{claimed, owner, readable, request, settled};
+    use crate::look::postgres::Found as Postgres;
+    use crate::plan::fixtures::{
+        claimed, fulfilled_on_postgres, on_postgres, owner, postgres_request, readable, request, settled,
+    };
 
     fn dropped(view: &ServerView) -> String {
-        let statements = statements(&request("{}"), &owner(), view);
+        of(&request("{}"), view)
+    }
+
+    fn dropped_on_postgres(view: &ServerView) -> String {
+        of(&postgres_request("{}"), view)
+    }
+
+    fn of(request: &Request, view: &ServerView) -> String {
+        let statements = statements(request, &owner(), view);
         statements.iter().map(|statement| readable(statement.expose_text())).collect::<Vec<_>>().join("\n")
     }
 
@@ -124,5 +131,42 @@ mod tests {
         assert_eq!(dropped(&view), "");
         view.claims = vec![claimed(Kind::Database, "i/ns/other/myapp", Origin::Created)];
         assert_eq!(dropped(&view), "");
+    }
+
+    #[test]
+    fn on_postgresql_the_database_goes_before_the_role_that_owns_it() {
+        insta::assert_snapshot!(dropped_on_postgres(&on_postgres(fulfilled_on_postgres())), @r#"
+        GRANT "myapp_app" TO CURRENT_USER
+        DROP DATABASE IF EXISTS "myapp" WITH (FORCE)
+        DROP ROLE IF EXISTS "myapp_app"
+        DELETE FROM "concierge"."ownership" WHERE "kind" = 'user' AND "name" = 'myapp_app' AND "owner" = 'installation/db-concierge/myapp/myapp'
+        DELETE FROM "concierge"."ownership" WHERE "kind" = 'database' AND "name" = 'myapp' AND "owner" = 'installation/db-concierge/myapp/myapp'
+        "#);
+        let half = Postgres { database: None, ..fulfilled_on_postgres() };
+        insta::assert_snapshot!(dropped_on_postgres(&on_postgres(half)), @r#"
+        DROP DATABASE IF EXISTS "myapp" WITH (FORCE)
+        DROP ROLE IF EXISTS "myapp_app"
+        DELETE FROM "concierge"."ownership" WHERE "kind" = 'user' AND "name" = 'myapp_app' AND "owner" = 'installation/db-concierge/myapp/myapp'
+        DELETE FROM "concierge"."ownership" WHERE "kind" = 'database' AND "name" = 'myapp' AND "owner" = 'installation/db-concierge/myapp/myapp'
+        "#);
+    }
+
+    #[test]
+    fn on_postgresql_an_adopted_database_keeps_the_role_that_owns_it() {
+        let mut view = on_postgres(fulfilled_on_postgres());
+        view.claims[0].origin = Origin::Adopted;
+        assert_eq!(dropped_on_postgres(&view), "");
+    }
+
+    #[test]
+    fn on_postgresql_the_admin_leaves_a_role_that_stays() {
+        let mut view = on_postgres(fulfilled_on_postgres());
+        view.claims[1].origin = Origin::Adopted;
+        insta::assert_snapshot!(dropped_on_postgres(&view), @r#"
+        GRANT "myapp_app" TO CURRENT_USER
+        DROP DATABASE IF EXISTS "myapp" WITH (FORCE)
+        REVOKE "myapp_app" FROM CURRENT_USER
+        DELETE FROM "concierge"."ownership" WHERE "kind" = 'database' AND "name" = 'myapp' AND "owner" = 'installation/db-concierge/myapp/myapp'
+        "#);
     }
 }

@@ -81,6 +81,14 @@ pub enum Error {
         /// The clusterRef.
         cluster: String,
     },
+    /// A role has something left in a database that was not made for it.
+    #[error(
+        "the user owns something, or was granted something, in other databases of server {cluster}: whoever runs the server must drop that, by DROP OWNED in those databases"
+    )]
+    RoleInUse {
+        /// The clusterRef.
+        cluster: String,
+    },
     /// The name was taken between look and claim or creation. The next look says by whom.
     #[error("the name was taken at the same moment; it is looked at again")]
     Raced,
@@ -102,6 +110,7 @@ impl Error {
         let cluster = cluster.to_owned();
         match &source {
             PoolError::Connect(error) if is_login(error.class()) => Self::AdminLogin { cluster },
+            PoolError::Setup(error) => Self::statement(&cluster, error.clone()),
             _ => Self::Unavailable { cluster, source },
         }
     }
@@ -111,8 +120,10 @@ impl Error {
     pub fn statement(cluster: &str, source: SqlError) -> Self {
         let cluster = cluster.to_owned();
         match source.code() {
-            // 1115 unknown character set, 1253 collation of another character set, 1273 unknown collation.
-            Some("1115" | "1253" | "1273") => Self::Charset { cluster },
+            // 1115 unknown character set, 1253 collation of another character set, 1273 unknown collation; 42809 is what
+            // PostgreSQL says to an unknown locale, 22023 to an encoding that does not fit it.
+            Some("1115" | "1253" | "1273" | "42809" | "22023") => Self::Charset { cluster },
+            Some("2BP01") => Self::RoleInUse { cluster },
             _ => Self::Sql { cluster, source },
         }
     }
@@ -184,6 +195,7 @@ impl PublicError for Error {
             Self::Sql { source, .. } if source.class() == SqlClass::AccessDenied => "AdminRightsMissing",
             Self::Sql { .. } => "StatementFailed",
             Self::Charset { .. } => "InvalidCharset",
+            Self::RoleInUse { .. } => "UserInUse",
             Self::Raced => "Raced",
             Self::Verification(_) => "VerificationFailed",
             Self::NoRandomness(_) => "NoRandomness",
@@ -202,7 +214,9 @@ impl PublicError for Error {
                 Retry::OnChange
             }
             // A corrected admin Secret is seen at once; a server may lock an account that is tried too often.
-            Self::Refused(_) | Self::Verification(_) | Self::AdminLogin { .. } => Retry::After(RELOOK),
+            Self::Refused(_) | Self::RoleInUse { .. } | Self::Verification(_) | Self::AdminLogin { .. } => {
+                Retry::After(RELOOK)
+            }
             error if error.is_server_trouble() => Retry::After(SERVER_RELOOK),
             Self::Api(error) => error.retry(),
             _ => Retry::Backoff,
@@ -215,7 +229,6 @@ fn server_reason(error: &ServerError) -> &'static str {
         ServerError::Unknown { .. } => "UnknownCluster",
         ServerError::Ambiguous { .. } => "AmbiguousCluster",
         ServerError::NotAllowed { .. } => "ClusterNotAllowed",
-        ServerError::EngineNotSupported { .. } => "EngineNotSupported",
         ServerError::SecretInvalid { .. } => "AdminSecretInvalid",
     }
 }
@@ -226,5 +239,6 @@ fn refusal_reason(refusal: &Refusal) -> &'static str {
         Refusal::AdoptionNotAllowed { .. } => "AdoptionNotAllowed",
         Refusal::SecretConflict { .. } => "SecretConflict",
         Refusal::DatabaseMissing { .. } => "DatabaseMissing",
+        Refusal::CharsetFixed { .. } => "InvalidCharset",
     }
 }

@@ -9,14 +9,16 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 use operator_runtime::error::call;
-use sql_client::{SqlClass, SqlError};
+use sql_client::{ConnectClass, Row, SqlClass, SqlError, Statement};
 
+use crate::admin;
 use crate::context::Context;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::ledger::{self, Kind};
 use crate::look::{self, ServerView};
-use crate::plan::{Inputs, Password};
-use crate::pool::Pooled;
+use crate::plan::{Inputs, Password, Salt};
+use crate::pool::{PoolError, Pooled};
 use crate::servers::{self, Server, ServerError};
 use crate::validate::Request;
 
@@ -72,37 +74,66 @@ pub async fn look(session: &mut Pooled, request: &Request) -> Result<ServerView,
     let statement = look::statement(request);
     let rows = match session.query(&statement).await {
         Err(error) if error.class() == SqlClass::NotFound => {
-            for create in ledger::create_table() {
-                session.execute(&create).await?;
+            for create in ledger::create_table(request.engine) {
+                make(session, &create).await?;
             }
             session.query(&statement).await?
         }
         result => result?,
     };
-    Ok(look::view(&rows))
+    Ok(look::view(request.engine, &rows))
+}
+
+/// Of two that make the same at the same time, one is told that it exists.
+async fn make(session: &mut Pooled, statement: &Statement) -> Result<(), SqlError> {
+    match session.execute(statement).await {
+        Err(error) if error.class() == SqlClass::AlreadyExists => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 /// What the plan needs to know beyond the look.
 pub async fn inputs(
     ctx: &Context,
     session: &mut Pooled,
-    request: &Request,
+    (server, request): (&Server, &Request),
     view: ServerView,
     cluster: &str,
 ) -> Result<Inputs, Error> {
     Ok(Inputs {
-        empty: is_empty(session, request, &view).await.map_err(|error| Error::statement(cluster, error))?,
+        empty: is_empty(session, server, request, &view).await.map_err(|error| Error::session(cluster, error))?,
         secret: secret(ctx, request).await?,
         fresh: Password::generate()?,
+        salt: Salt::generate()?,
         view,
     })
 }
 
 /// Whether the database is there, nobody's, and holds nothing. Asked only where the answer matters.
-async fn is_empty(session: &mut Pooled, request: &Request, view: &ServerView) -> Result<bool, SqlError> {
-    if view.database.is_none() || view.claim(Kind::Database).is_some() {
+async fn is_empty(
+    session: &mut Pooled,
+    server: &Server,
+    request: &Request,
+    view: &ServerView,
+) -> Result<bool, PoolError> {
+    if !view.exists(Kind::Database) || view.claim(Kind::Database).is_some() {
         return Ok(false);
     }
-    let rows = session.query(&look::count_contents(request)).await?;
+    let rows = match request.engine {
+        Engine::Mysql => session.query(&look::mysql::count_contents(request)).await?,
+        Engine::Postgres => match contents(server, request).await {
+            // It cannot be looked into, so nobody can say that it is empty.
+            Err(PoolError::Connect(error)) if error.class() == ConnectClass::AccessDenied => return Ok(false),
+            result => result?,
+        },
+    };
     Ok(rows.first().and_then(|row| row.integer(0)) == Some(0))
+}
+
+/// A PostgreSQL server shows what a database holds only inside it.
+async fn contents(server: &Server, request: &Request) -> Result<Vec<Row>, PoolError> {
+    let mut inside = admin::open_in(server, request.database.as_str()).await?;
+    let rows = inside.query(&look::postgres::count_contents()).await?;
+    inside.close().await;
+    Ok(rows)
 }

@@ -1,17 +1,17 @@
-//! Who owns which database and user of a server: the table `db_concierge.ownership` on that server. Pure: it gives
+//! Who owns which database and user of a server: a table in database `db_concierge` on that server. Pure: it gives
 //! the statements that claim, withdraw and release names, and the rules they follow; it runs none.
 //!
 //! A claim is one INSERT on a unique (kind, name), so that of two that race one fails, whatever else goes wrong.
 
+pub mod mysql;
+pub mod postgres;
+
 use std::fmt;
 
 use sql_client::Statement;
-use sql_client::quote::mysql::text;
 
+use crate::engine::Engine;
 use crate::validate::{AppNamespace, Request};
-
-/// The table, qualified and quoted.
-pub const TABLE: &str = "`db_concierge`.`ownership`";
 
 /// Whose a database or user is: an AppDatabase by its name, in one installation of the concierge, for one namespace.
 /// Its UID is information only, so that an AppDatabase that is deleted and created again keeps its database.
@@ -95,24 +95,12 @@ impl Origin {
 }
 
 /// The statements that make the table; safe to repeat.
-///
-/// Names compare without regard to case: servers differ in whether `App` and `app` are one database.
 #[must_use]
-pub fn create_table() -> [Statement; 2] {
-    let table = format!(
-        "CREATE TABLE IF NOT EXISTS {TABLE} (\
-         `kind` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
-         `name` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
-         `owner` VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
-         `origin` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
-         `uid` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
-         `claimed_at` TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
-         PRIMARY KEY (`kind`, `name`)) ENGINE=InnoDB"
-    );
-    [
-        Statement::new("creating the concierge's own database", "CREATE DATABASE IF NOT EXISTS `db_concierge`"),
-        Statement::new("creating the ownership table", table),
-    ]
+pub fn create_table(engine: Engine) -> [Statement; 2] {
+    match engine {
+        Engine::Mysql => mysql::create_table(),
+        Engine::Postgres => postgres::create_table(),
+    }
 }
 
 /// Claims names for an owner: all of them or none. `None` when there is nothing to claim.
@@ -121,45 +109,49 @@ pub fn claim(request: &Request, owner: &Owner, uid: &str, claims: &[(Kind, Origi
     if claims.is_empty() {
         return None;
     }
-    let row = |(kind, origin): &(Kind, Origin)| {
-        let columns = [kind.as_str(), kind.name(request), owner.as_str(), origin.as_str(), uid];
-        format!("({})", columns.map(text).join(", "))
-    };
+    let row =
+        |&(kind, origin): &(Kind, Origin)| [kind.as_str(), kind.name(request), owner.as_str(), origin.as_str(), uid];
     let rows: Vec<_> = claims.iter().map(row).collect();
-    let insert = format!("INSERT INTO {TABLE} (`kind`, `name`, `owner`, `origin`, `uid`) VALUES {}", rows.join(", "));
+    let insert = match request.engine {
+        Engine::Mysql => mysql::insert(&rows),
+        Engine::Postgres => postgres::insert(&rows),
+    };
     Some(Statement::new("claiming the names", insert))
 }
 
 /// Takes back a claim that proved wrong: the name was taken by somebody else between look and creation.
 #[must_use]
 pub fn withdraw(request: &Request, owner: &Owner, kind: Kind) -> Statement {
-    let delete = format!(
-        "DELETE FROM {TABLE} WHERE `kind` = {} AND `name` = {} AND `owner` = {}",
-        text(kind.as_str()),
-        text(kind.name(request)),
-        text(owner.as_str())
-    );
+    let (name, owner) = (kind.name(request), owner.as_str());
+    let delete = match request.engine {
+        Engine::Mysql => mysql::delete(kind.as_str(), name, owner),
+        Engine::Postgres => postgres::delete(kind.as_str(), name, owner),
+    };
     Statement::new("withdrawing a claim", delete)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fixtures::{owner, request};
+    use crate::plan::fixtures::{owner, postgres_request, readable, request};
 
     #[test]
     fn a_claim_is_one_insert_of_all_names() {
         let claims = [(Kind::Database, Origin::Created), (Kind::User, Origin::Adopted)];
         let statement = claim(&request("{}"), &owner(), "u-1", &claims).unwrap();
-        let sql = crate::plan::fixtures::readable(statement.expose_text());
+        let sql = readable(statement.expose_text());
         insta::assert_snapshot!(sql, @"INSERT INTO `db_concierge`.`ownership` (`kind`, `name`, `owner`, `origin`, `uid`) VALUES ('database', 'myapp', 'installation/db-concierge/myapp/myapp', 'created', 'u-1'), ('user', 'myapp_app', 'installation/db-concierge/myapp/myapp', 'adopted', 'u-1')");
         assert!(claim(&request("{}"), &owner(), "u-1", &[]).is_none());
+        let statement = claim(&postgres_request("{}"), &owner(), "u-1", &claims[..1]).unwrap();
+        insta::assert_snapshot!(readable(statement.expose_text()), @r#"INSERT INTO "concierge"."ownership" ("kind", "name", "owner", "origin", "uid") VALUES ('database', 'myapp', 'installation/db-concierge/myapp/myapp', 'created', 'u-1')"#);
     }
 
     #[test]
     fn only_the_owners_claim_is_withdrawn() {
         let statement = withdraw(&request("{}"), &owner(), Kind::User);
-        insta::assert_snapshot!(crate::plan::fixtures::readable(statement.expose_text()), @"DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'user' AND `name` = 'myapp_app' AND `owner` = 'installation/db-concierge/myapp/myapp'");
+        insta::assert_snapshot!(readable(statement.expose_text()), @"DELETE FROM `db_concierge`.`ownership` WHERE `kind` = 'user' AND `name` = 'myapp_app' AND `owner` = 'installation/db-concierge/myapp/myapp'");
+        let statement = withdraw(&postgres_request("{}"), &owner(), Kind::User);
+        insta::assert_snapshot!(readable(statement.expose_text()), @r#"DELETE FROM "concierge"."ownership" WHERE "kind" = 'user' AND "name" = 'myapp_app' AND "owner" = 'installation/db-concierge/myapp/myapp'"#);
     }
 
     #[test]

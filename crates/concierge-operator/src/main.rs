@@ -1,9 +1,11 @@
 //! concierge-operator: makes databases, users and Secrets for applications on shared servers, as `AppDatabase` asks.
 
+mod admin;
 mod apply;
 mod context;
 mod controller;
 mod delete;
+mod engine;
 mod error;
 mod finalizer;
 mod gather;

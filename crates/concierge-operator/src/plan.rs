@@ -4,24 +4,29 @@
 mod mysql;
 mod ownership;
 mod password;
+mod postgres;
+mod scram;
 mod secret;
 
 #[cfg(test)]
 pub mod fixtures;
+#[cfg(test)]
+mod postgres_tests;
 #[cfg(test)]
 mod tests;
 
 use k8s_openapi::api::core::v1::Secret;
 use sql_client::Statement;
 
+use crate::engine::Engine;
 use crate::ledger::{self, Kind, Origin, Owner};
-use crate::look::ServerView;
+use crate::look::{Found, ServerView};
 use crate::servers::Server;
 use crate::validate::Request;
 
-pub use mysql::{drop_database, drop_user};
 pub use ownership::standing;
-pub use password::{NoRandomness, Password};
+pub use password::{NoRandomness, Password, Stated};
+pub use scram::Salt;
 pub use secret::{SecretChange, connection_template, owner_annotation};
 
 /// Who asks for what, and which of the concierge's freedoms this pass has.
@@ -56,6 +61,8 @@ pub struct Inputs {
     pub secret: Option<Secret>,
     /// The password to use if there is none to keep.
     pub fresh: Password,
+    /// For the server that is told a verifier instead of a password.
+    pub salt: Salt,
 }
 
 /// What is missing, in the order in which it must be done.
@@ -123,52 +130,104 @@ pub enum Refusal {
         /// Its name.
         database: String,
     },
+    /// Another charset was asked for than the database was created with.
+    #[error(
+        "the database {database} was created with encoding {encoding} and locale {locale}, which PostgreSQL cannot change: correct spec.charset and spec.collation, or create another AppDatabase and move the data"
+    )]
+    CharsetFixed {
+        /// Its name.
+        database: String,
+        /// What it has.
+        encoding: String,
+        /// What it has.
+        locale: String,
+    },
 }
 
 /// Whether a server that looks like this lacks nothing. The application's Secret is not asked here.
 #[must_use]
 pub fn is_settled(request: &Request, owner: &Owner, view: &ServerView) -> bool {
     let ours = |kind| view.claim(kind).is_some_and(|claim| claim.owner == owner.as_str());
-    ours(Kind::Database) && ours(Kind::User) && view.database.is_some() && mysql::missing(request, view).is_empty()
+    ours(Kind::Database) && ours(Kind::User) && view.exists(Kind::Database) && lacks_nothing(request, view)
+}
+
+fn lacks_nothing(request: &Request, view: &ServerView) -> bool {
+    match &view.found {
+        Found::Mysql(server) => mysql::missing(request, view, server).is_empty(),
+        Found::Postgres(server) => {
+            postgres::missing(request, server).is_empty()
+                && postgres::refuse_other_charset(request, view, server).is_ok()
+        }
+    }
 }
 
 /// Plans what is missing.
 pub fn plan(intent: &Intent<'_>, inputs: &Inputs) -> Result<Plan, Refusal> {
     let claims = ownership::claims(intent, inputs)?;
     refuse_lost_database(intent, &inputs.view)?;
+    refuse_other_charset(intent.request, &inputs.view)?;
     let kept = secret::read_password(intent, inputs.secret.as_ref())?.filter(|_| !intent.rotate);
     let renewed = kept.is_none();
     let password = kept.unwrap_or_else(|| inputs.fresh.clone());
+    let stated = Stated::to(intent.request.engine, &password, inputs.salt);
+    // An adopted user has a password that nobody here knows.
+    let unknown = renewed || claims.contains(&(Kind::User, Origin::Adopted));
     Ok(Plan {
         claim: ledger::claim(intent.request, intent.owner, intent.uid, &claims),
         secret: secret::change(intent, inputs.secret.as_ref(), &password),
-        steps: steps(intent.request, &inputs.view, &claims, &password, renewed),
-        set_password: mysql::set_password(intent.request, &password),
+        steps: steps(intent.request, &inputs.view, &stated, unknown),
+        set_password: set_password(intent.request, &stated),
         password,
     })
 }
 
 fn refuse_lost_database(intent: &Intent<'_>, view: &ServerView) -> Result<(), Refusal> {
-    if intent.provisioned && !intent.forced && view.database.is_none() {
+    if intent.provisioned && !intent.forced && !view.exists(Kind::Database) {
         Err(Refusal::DatabaseMissing { database: intent.request.database.to_string() })
     } else {
         Ok(())
     }
 }
 
-fn steps(
-    request: &Request,
-    view: &ServerView,
-    claims: &[(Kind, Origin)],
-    password: &Password,
-    renewed: bool,
-) -> Vec<Step> {
-    let missing = mysql::missing(request, view);
-    // An adopted user has a password that nobody here knows.
-    let adopted = claims.contains(&(Kind::User, Origin::Adopted));
-    let mut steps: Vec<_> = missing.iter().map(|missing| missing.step(request, password)).collect();
-    if (renewed || adopted) && !missing.contains(&mysql::Missing::User) {
-        steps.push(Step { statement: mysql::set_password(request, password), creates: None });
+fn refuse_other_charset(request: &Request, view: &ServerView) -> Result<(), Refusal> {
+    match &view.found {
+        // It is changed there.
+        Found::Mysql(_) => Ok(()),
+        Found::Postgres(server) => postgres::refuse_other_charset(request, view, server),
+    }
+}
+
+fn steps(request: &Request, view: &ServerView, password: &Stated, unknown: bool) -> Vec<Step> {
+    let mut steps = missing(request, view, password);
+    if unknown && !steps.iter().any(|step| step.creates == Some(Kind::User)) {
+        steps.push(Step { statement: set_password(request, password), creates: None });
     }
     steps
+}
+
+fn missing(request: &Request, view: &ServerView, password: &Stated) -> Vec<Step> {
+    match &view.found {
+        Found::Mysql(server) => {
+            mysql::missing(request, view, server).into_iter().map(|missing| missing.step(request, password)).collect()
+        }
+        Found::Postgres(server) => {
+            postgres::missing(request, server).into_iter().map(|missing| missing.step(request, password)).collect()
+        }
+    }
+}
+
+fn set_password(request: &Request, password: &Stated) -> Statement {
+    match request.engine {
+        Engine::Mysql => mysql::set_password(request, password),
+        Engine::Postgres => postgres::set_password(request, password),
+    }
+}
+
+/// The statements that drop what is `ours`, in their order, each with what it is about.
+#[must_use]
+pub fn drops(request: &Request, view: &ServerView, ours: &[Kind]) -> Vec<(Kind, Statement)> {
+    match &view.found {
+        Found::Mysql(_) => mysql::drops(request, ours),
+        Found::Postgres(server) => postgres::drops(request, server, ours),
+    }
 }

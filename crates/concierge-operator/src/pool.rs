@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sql_client::{ConnectError, ConnectOptions, Row, Session, SqlError, Statement, connect};
+use sql_client::{ConnectError, Row, Session, SqlError, Statement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::admin;
 use crate::metrics::Metrics;
 use crate::servers::Server;
 
@@ -24,6 +25,9 @@ pub enum PoolError {
     /// The server cannot be reached or refuses the login.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The session is of no use yet: a statement that must come first failed.
+    #[error(transparent)]
+    Setup(#[from] SqlError),
     /// All sessions were taken for too long.
     #[error("the server is busy with other AppDatabases; this one waits for its turn")]
     Busy,
@@ -50,7 +54,7 @@ impl Pools {
         let permit = permit.ok().and_then(Result::ok).ok_or(PoolError::Busy)?;
         let session = match pool.idle_session().await {
             Some(session) => session,
-            None => connect(&pool.options).await?,
+            None => admin::open(server).await?,
         };
         Ok(Pooled { session: Some(session), usable: true, pool, metrics: self.metrics.clone(), _permit: permit })
     }
@@ -69,7 +73,6 @@ impl Pools {
 /// Sessions of one server, for one state of its admin Secret.
 struct Pool {
     version: String,
-    options: ConnectOptions,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
 }
@@ -81,12 +84,7 @@ struct Idle {
 
 impl Pool {
     fn new(server: &Server, size: usize) -> Self {
-        Self {
-            version: server.version.clone(),
-            options: server.admin.clone(),
-            permits: Arc::new(Semaphore::new(size)),
-            idle: Mutex::default(),
-        }
+        Self { version: server.version.clone(), permits: Arc::new(Semaphore::new(size)), idle: Mutex::default() }
     }
 
     /// The session that was used last and still works.

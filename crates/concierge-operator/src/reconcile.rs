@@ -64,8 +64,7 @@ struct Target {
 async fn target(app: &AppDatabase, ctx: &Context) -> Result<Target, Error> {
     let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
     let server = gather::server(ctx, app)?.admit(&app.spec.cluster_ref, &namespace)?;
-    let around = Surroundings { home: &ctx.home, admin_user: &server.admin.credentials.user };
-    let request = validate(&app.spec, around)?;
+    let request = validate(&app.spec, Surroundings::of(&ctx.home, &server))?;
     gather::namespace(ctx, app, &request).await?;
     let owner = Owner::new(&ctx.installation, &namespace, &name, &request.app_namespace);
     Ok(Target { server, request, owner, object: owner_annotation(&namespace, &name) })
@@ -87,7 +86,7 @@ async fn provision(app: &AppDatabase, ctx: &Context) -> Result<Pass, Error> {
         ctx.verified.remember(app, mark);
         return Ok(Pass::AsItShouldBe);
     }
-    let inputs = gather::inputs(ctx, &mut session, &target.request, view, cluster).await?;
+    let inputs = gather::inputs(ctx, &mut session, (&target.server, &target.request), view, cluster).await?;
     let intent = intent(app, &target, &asked);
     let plan = plan(&intent, &inputs)?;
     let done = apply(ctx, app, &intent, &plan, &mut session, inputs.secret.as_ref()).await?;

@@ -4,7 +4,8 @@
 //! A Secret labelled `db.stillwaters.io/cluster` serves the clusterRef in that label; without the label, the Secret
 //! `db-concierge-mysql-admin` serves the first label of its host. `MYSQL_ADMIN_SSLMODE` defaults to `disable`, because
 //! a Secret with the four basic keys must work on a server without TLS and no mode falls back to another; `require`
-//! or better is what to set wherever the server offers TLS.
+//! or better is what to set wherever the server offers TLS. POSTGRES_ADMIN_* instead of MYSQL_ADMIN_* makes it a
+//! PostgreSQL server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use secrecy::SecretString;
 use sql_client::{
-    ConnectOptions, Credentials, DeniedAddresses, Endpoint, Engine, Host, HostError, TlsMode, TlsModeError, TrustRoots,
+    ConnectOptions, Credentials, DeniedAddresses, Endpoint, Host, HostError, TlsMode, TlsModeError, TrustRoots,
     TrustRootsError,
 };
 
 use crate::OPERATOR;
+use crate::engine::Engine;
 use crate::plan::Password;
 use crate::validate::Request;
 
@@ -27,15 +29,6 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// The one Secret that serves a cluster without naming it.
 const DEFAULT_SECRET: &str = "db-concierge-mysql-admin";
-const HOST: &str = "MYSQL_ADMIN_HOST";
-const PORT: &str = "MYSQL_ADMIN_PORT";
-const USER: &str = "MYSQL_ADMIN_USER";
-const PASSWORD: &str = "MYSQL_ADMIN_PASSWORD";
-const SSL_MODE: &str = "MYSQL_ADMIN_SSLMODE";
-const CA: &str = "MYSQL_ADMIN_CA";
-const APP_HOST: &str = "MYSQL_APP_HOST";
-const APP_PORT: &str = "MYSQL_APP_PORT";
-const POSTGRES_PREFIX: &str = "POSTGRES_ADMIN_";
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +42,8 @@ pub struct Timeouts {
 /// A server that databases are made on.
 #[derive(Clone, Debug)]
 pub struct Server {
+    /// What it speaks.
+    pub engine: Engine,
     /// Name of its admin Secret.
     pub secret: String,
     /// Which state of that Secret this was read from.
@@ -92,14 +87,6 @@ pub enum ServerError {
         /// Where the AppDatabase is.
         namespace: String,
     },
-    /// A server of a kind that this version cannot serve.
-    #[error(
-        "server {cluster} is a PostgreSQL server, and this version of the concierge provisions MySQL and MariaDB only"
-    )]
-    EngineNotSupported {
-        /// The clusterRef.
-        cluster: String,
-    },
     /// The Secret's contents cannot be used.
     #[error("the admin Secret {secret} cannot be used: {problem}")]
     SecretInvalid {
@@ -123,11 +110,14 @@ pub enum Problem {
     #[error("{0}: {1}")]
     Host(&'static str, #[source] HostError),
     /// No TLS mode.
-    #[error("MYSQL_ADMIN_SSLMODE: {0}")]
-    TlsMode(#[source] TlsModeError),
+    #[error("{0}: {1}")]
+    TlsMode(&'static str, #[source] TlsModeError),
     /// No CA.
-    #[error("MYSQL_ADMIN_CA: {0}")]
-    Ca(#[source] TrustRootsError),
+    #[error("{0}: {1}")]
+    Ca(&'static str, #[source] TrustRootsError),
+    /// Of two kinds.
+    #[error("it has keys MYSQL_ADMIN_* and POSTGRES_ADMIN_*, and a server is of one kind")]
+    TwoEngines,
 }
 
 /// The server that `cluster` names among the Secrets of the home namespace.
@@ -137,7 +127,8 @@ pub fn find(secrets: &[Arc<Secret>], cluster: &str, timeouts: Timeouts) -> Resul
     serving.sort_by_key(|secret| secret.name_any());
     match serving.as_slice() {
         [] => Err(ServerError::Unknown { cluster: cluster.to_owned() }),
-        [secret] => read(secret, cluster, timeouts),
+        [secret] => server(secret, timeouts)
+            .map_err(|problem| ServerError::SecretInvalid { secret: secret.name_any(), problem }),
         many => {
             let names: Vec<_> = many.iter().map(|secret| secret.name_any()).collect();
             Err(ServerError::Ambiguous { cluster: cluster.to_owned(), secrets: names.join(", ") })
@@ -159,47 +150,59 @@ fn served_cluster(secret: &Secret) -> Option<String> {
 }
 
 fn first_label(secret: &Secret) -> Option<String> {
-    match host(secret, HOST).ok()? {
+    match host(secret, Engine::Mysql.keys().host).ok()? {
         Host::Dns(name) => name.split('.').next().map(str::to_owned),
         Host::Ip(address) => Some(address.to_string()),
     }
 }
 
-fn read(secret: &Secret, cluster: &str, timeouts: Timeouts) -> Result<Server, ServerError> {
-    let keys = secret.data.iter().flatten().map(|(key, _)| key);
-    if keys.clone().any(|key| key.starts_with(POSTGRES_PREFIX)) {
-        return Err(ServerError::EngineNotSupported { cluster: cluster.to_owned() });
+/// By the keys that it has. Without any it is told to lack those of MySQL, which the documents start with.
+fn engine(secret: &Secret) -> Result<Engine, Problem> {
+    let has = |engine: Engine| secret.data.iter().flatten().any(|(key, _)| key.starts_with(engine.keys().prefix));
+    match (has(Engine::Mysql), has(Engine::Postgres)) {
+        (true, true) => Err(Problem::TwoEngines),
+        (false, true) => Ok(Engine::Postgres),
+        (_, false) => Ok(Engine::Mysql),
     }
-    server(secret, timeouts).map_err(|problem| ServerError::SecretInvalid { secret: secret.name_any(), problem })
 }
 
 fn server(secret: &Secret, timeouts: Timeouts) -> Result<Server, Problem> {
-    let admin = Endpoint { host: host(secret, HOST)?, port: port(secret, PORT)?.unwrap_or(3306) };
-    let app_host = value(secret, APP_HOST).map(|_| host(secret, APP_HOST)).transpose()?;
-    let app_port = port(secret, APP_PORT)?;
+    let engine = engine(secret)?;
+    let keys = engine.keys();
+    let admin_port = port(secret, keys.port)?.unwrap_or(engine.protocol().default_port());
+    let admin = Endpoint { host: host(secret, keys.host)?, port: admin_port };
+    let app_host = value(secret, keys.app_host).map(|_| host(secret, keys.app_host)).transpose()?;
+    let app_port = port(secret, keys.app_port)?;
     let app = Endpoint { host: app_host.unwrap_or_else(|| admin.host.clone()), port: app_port.unwrap_or(admin.port) };
     let annotation = |key| secret.annotations().get(key).cloned();
     Ok(Server {
+        engine,
         secret: secret.name_any(),
         version: format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default()),
-        admin: admin_options(secret, admin, timeouts)?,
+        admin: admin_options(secret, engine, admin, timeouts)?,
         app,
         allowed: annotation(ALLOWED_NAMESPACES),
         adoptable: annotation(ADOPTABLE),
     })
 }
 
-fn admin_options(secret: &Secret, endpoint: Endpoint, timeouts: Timeouts) -> Result<ConnectOptions, Problem> {
-    let tls = value(secret, SSL_MODE).map_or(Ok(TlsMode::Disable), str::parse).map_err(Problem::TlsMode)?;
-    let ca = value(secret, CA).map(|pem| TrustRoots::from_pem(pem.as_bytes())).transpose().map_err(Problem::Ca)?;
-    let user = value(secret, USER).ok_or(Problem::Missing(USER))?;
-    let password = raw(secret, PASSWORD).ok_or(Problem::Missing(PASSWORD))?;
+fn admin_options(
+    secret: &Secret,
+    engine: Engine,
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+) -> Result<ConnectOptions, Problem> {
+    let keys = engine.keys();
+    let tls = value(secret, keys.ssl_mode).map_or(Ok(TlsMode::Disable), str::parse);
+    let ca = value(secret, keys.ca).map(|pem| TrustRoots::from_pem(pem.as_bytes())).transpose();
+    let user = value(secret, keys.user).ok_or(Problem::Missing(keys.user))?;
+    let password = raw(secret, keys.password).ok_or(Problem::Missing(keys.password))?;
     Ok(ConnectOptions {
-        engine: Engine::Mysql,
+        engine: engine.protocol(),
         endpoint,
-        database: None,
-        tls,
-        roots: ca.unwrap_or_else(TrustRoots::web),
+        database: engine.admin_database().map(str::to_owned),
+        tls: tls.map_err(|error| Problem::TlsMode(keys.ssl_mode, error))?,
+        roots: ca.map_err(|error| Problem::Ca(keys.ca, error))?.unwrap_or_else(TrustRoots::web),
         credentials: Credentials { user: user.to_owned(), password: SecretString::from(password) },
         connect_timeout: timeouts.connect,
         query_timeout: timeouts.statement,
@@ -248,6 +251,12 @@ impl Server {
     pub fn may_adopt(&self, name: &str) -> bool {
         let list = self.adoptable.as_deref().unwrap_or_default();
         list.split(',').map(str::trim).any(|entry| entry == "*" || entry == name)
+    }
+
+    /// How the admin logs in to another database than its own.
+    #[must_use]
+    pub fn admin_in(&self, database: &str) -> ConnectOptions {
+        ConnectOptions { database: Some(database.to_owned()), ..self.admin.clone() }
     }
 
     /// How the application logs in.

@@ -8,11 +8,12 @@ use std::fmt;
 
 use api_types::{AppDatabaseSpec, DeletionPolicy};
 
-use names::{is_dns_label, is_dns_subdomain, is_word, reserved_database, reserved_user};
+use crate::engine::Engine;
+use crate::servers::Server;
+use names::{is_dns_label, is_dns_subdomain, is_word, postgres_encoding, reserved_database, reserved_user};
 
-/// MySQL and MariaDB count characters: 64 for a database, and 32 for a user, which both have agreed on.
-const MAX_DATABASE: usize = 64;
-const MAX_USER: usize = 32;
+/// No server has character sets or collations of longer names.
+const MAX_CHARSET: usize = 64;
 
 /// Declares a name that only this module makes.
 macro_rules! checked_name {
@@ -61,6 +62,8 @@ checked_name!(
 /// What an AppDatabase asks for, checked and with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// The kind of server it is asked of.
+    pub engine: Engine,
     /// The database to create.
     pub database: DatabaseName,
     /// Its only user.
@@ -69,7 +72,7 @@ pub struct Request {
     pub app_namespace: AppNamespace,
     /// The Secret with the credentials.
     pub secret: SecretName,
-    /// Default character set of the database.
+    /// Default character set of the database; on PostgreSQL its encoding, as that server calls it.
     pub charset: CharsetName,
     /// Default collation of the database.
     pub collation: CharsetName,
@@ -84,6 +87,16 @@ pub struct Surroundings<'a> {
     pub home: &'a str,
     /// The user that the operator logs in as.
     pub admin_user: &'a str,
+    /// What the server speaks.
+    pub engine: Engine,
+}
+
+impl<'a> Surroundings<'a> {
+    /// On that server.
+    #[must_use]
+    pub fn of(home: &'a str, server: &'a Server) -> Self {
+        Self { home, admin_user: &server.admin.credentials.user, engine: server.engine }
+    }
 }
 
 /// Which field cannot be used, and what to write instead.
@@ -104,10 +117,16 @@ pub enum Invalid {
         limit: usize,
     },
     /// The default user name would be longer than the server takes.
-    #[error("the default user name {user} has more than 32 characters, which MySQL does not take: set spec.userName")]
+    #[error(
+        "the default user name {user} has more than {limit} characters, which {server} does not take: set spec.userName"
+    )]
     DefaultUserTooLong {
         /// What the default came to.
         user: String,
+        /// What the server takes.
+        limit: usize,
+        /// The kind of server.
+        server: &'static str,
     },
     /// The server or the concierge uses that name itself.
     #[error("{field} is a name that the server or the concierge uses itself: choose another")]
@@ -115,6 +134,9 @@ pub enum Invalid {
         /// The field of the spec.
         field: &'static str,
     },
+    /// PostgreSQL stores no text that way.
+    #[error("spec.charset is none that a PostgreSQL server stores text in: leave it out, or write UTF8, LATIN1, …")]
+    Encoding,
     /// Kubernetes takes no Secret of that name.
     #[error("the Secret cannot be called {name}, since Kubernetes does not take this name: set spec.secretName")]
     SecretName {
@@ -131,13 +153,14 @@ pub enum Invalid {
 
 /// Checks a spec.
 pub fn validate(spec: &AppDatabaseSpec, around: Surroundings<'_>) -> Result<Request, Invalid> {
-    let database = database(spec)?;
+    let database = database(spec, around.engine)?;
     Ok(Request {
-        user: user(spec, &database, around.admin_user)?,
+        engine: around.engine,
+        user: user(spec, &database, around)?,
         app_namespace: app_namespace(&spec.app_namespace, around.home)?,
-        secret: secret(spec, &database)?,
-        charset: charset("spec.charset", &spec.charset)?,
-        collation: charset("spec.collation", &spec.collation)?,
+        secret: secret(spec, &database, around.engine)?,
+        charset: charset(&spec.charset, around.engine)?,
+        collation: word("spec.collation", &spec.collation, MAX_CHARSET).map(CharsetName)?,
         policy: spec.deletion_policy,
         database,
     })
@@ -151,28 +174,29 @@ fn word(field: &'static str, text: &str, limit: usize) -> Result<String, Invalid
     }
 }
 
-fn database(spec: &AppDatabaseSpec) -> Result<DatabaseName, Invalid> {
+fn database(spec: &AppDatabaseSpec, engine: Engine) -> Result<DatabaseName, Invalid> {
     let field = "spec.dbName";
-    let name = word(field, &spec.db_name, MAX_DATABASE)?;
+    let name = word(field, &spec.db_name, engine.limits().database)?;
     if reserved_database(&name) { Err(Invalid::Reserved { field }) } else { Ok(DatabaseName(name)) }
 }
 
-fn user(spec: &AppDatabaseSpec, database: &DatabaseName, admin: &str) -> Result<UserName, Invalid> {
+fn user(spec: &AppDatabaseSpec, database: &DatabaseName, around: Surroundings<'_>) -> Result<UserName, Invalid> {
     let field = "spec.userName";
     let name = match &spec.user_name {
-        Some(name) => word(field, name, MAX_USER)?,
-        None => default_user(database)?,
+        Some(name) => word(field, name, around.engine.limits().user)?,
+        None => default_user(database, around.engine)?,
     };
-    if reserved_user(&name) || name.eq_ignore_ascii_case(admin) {
+    if reserved_user(&name) || name.eq_ignore_ascii_case(around.admin_user) {
         Err(Invalid::Reserved { field })
     } else {
         Ok(UserName(name))
     }
 }
 
-fn default_user(database: &DatabaseName) -> Result<String, Invalid> {
-    let user = format!("{database}_app");
-    if user.len() > MAX_USER { Err(Invalid::DefaultUserTooLong { user }) } else { Ok(user) }
+fn default_user(database: &DatabaseName, engine: Engine) -> Result<String, Invalid> {
+    let (user, limit) = (format!("{database}_app"), engine.limits().user);
+    let too_long = user.len() > limit;
+    if too_long { Err(Invalid::DefaultUserTooLong { user, limit, server: engine.name() }) } else { Ok(user) }
 }
 
 fn app_namespace(name: &str, home: &str) -> Result<AppNamespace, Invalid> {
@@ -183,14 +207,18 @@ fn app_namespace(name: &str, home: &str) -> Result<AppNamespace, Invalid> {
     }
 }
 
-fn secret(spec: &AppDatabaseSpec, database: &DatabaseName) -> Result<SecretName, Invalid> {
-    let default = || format!("{database}-mysql-creds").to_ascii_lowercase().replace('_', "-");
+fn secret(spec: &AppDatabaseSpec, database: &DatabaseName, engine: Engine) -> Result<SecretName, Invalid> {
+    let default = || format!("{database}{}", engine.secret_suffix()).to_ascii_lowercase().replace('_', "-");
     let name = spec.secret_name.clone().unwrap_or_else(default);
     if is_dns_subdomain(&name) { Ok(SecretName(name)) } else { Err(Invalid::SecretName { name }) }
 }
 
-fn charset(field: &'static str, name: &str) -> Result<CharsetName, Invalid> {
-    word(field, name, MAX_DATABASE).map(CharsetName)
+fn charset(name: &str, engine: Engine) -> Result<CharsetName, Invalid> {
+    let name = word("spec.charset", name, MAX_CHARSET)?;
+    match engine {
+        Engine::Mysql => Ok(CharsetName(name)),
+        Engine::Postgres => postgres_encoding(&name).map(|name| CharsetName(name.to_owned())).ok_or(Invalid::Encoding),
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ fn doubled(text: &str, quote: char) -> String {
     quoted
 }
 
+/// The bytes of a text as digits, which no server reads as anything else.
+fn hexadecimal(text: &str) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
+    text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 fn name(text: &str, length: usize, limit: usize, unit: &'static str) -> Result<(), QuoteError> {
     match text {
         "" => Err(QuoteError::Empty),

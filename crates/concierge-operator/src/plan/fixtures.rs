@@ -6,9 +6,10 @@ use std::time::Duration;
 use api_types::AppDatabaseSpec;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{Inputs, Intent, Password};
+use super::{Inputs, Intent, Password, Salt};
+use crate::engine::Engine;
 use crate::ledger::{Kind, Origin, Owner};
-use crate::look::{Claim, DatabaseView, GrantView, ServerView};
+use crate::look::{Claim, Found, ServerView, mysql, postgres};
 use crate::servers::{Server, Timeouts, find};
 use crate::validate::{Request, Surroundings, validate};
 
@@ -25,8 +26,15 @@ pub fn spec(yaml: &str) -> AppDatabaseSpec {
     serde_json::from_value(fields).unwrap()
 }
 
+pub const AROUND: Surroundings<'static> =
+    Surroundings { home: "db-concierge", admin_user: "Concierge_Admin", engine: Engine::Mysql };
+
 pub fn request(yaml: &str) -> Request {
-    validate(&spec(yaml), Surroundings { home: "db-concierge", admin_user: "root" }).unwrap()
+    validate(&spec(yaml), AROUND).unwrap()
+}
+
+pub fn postgres_request(yaml: &str) -> Request {
+    validate(&spec(yaml), Surroundings { engine: Engine::Postgres, ..AROUND }).unwrap()
 }
 
 pub fn owner() -> Owner {
@@ -45,6 +53,19 @@ pub fn admin_secret(metadata: &str, more: &str) -> Arc<Secret> {
     secret.metadata.name = more.name.or(secret.metadata.name);
     secret.metadata.labels = more.labels;
     secret.metadata.annotations = more.annotations;
+    stored(secret)
+}
+
+/// An admin Secret of a PostgreSQL server; `more` is a map in YAML.
+pub fn postgres_secret(more: &str) -> Arc<Secret> {
+    let mut secret: Secret = serde_norway::from_str(
+        "metadata: {name: postgres-main, labels: {db.stillwaters.io/cluster: postgres-main}}\n\
+         stringData:\n  POSTGRES_ADMIN_HOST: postgres-main.default\n  \
+         POSTGRES_ADMIN_USER: concierge_admin\n  POSTGRES_ADMIN_PASSWORD: canary-admin\n",
+    )
+    .unwrap();
+    let more: std::collections::BTreeMap<String, String> = serde_norway::from_str(more).unwrap();
+    secret.string_data.get_or_insert_default().extend(more);
     stored(secret)
 }
 
@@ -72,19 +93,50 @@ pub fn claimed(kind: Kind, owner: &str, origin: Origin) -> Claim {
     Claim { kind, owner: owner.to_owned(), origin }
 }
 
-/// A server on which the request is fulfilled.
+fn all_ours() -> Vec<Claim> {
+    [Kind::Database, Kind::User].map(|kind| claimed(kind, owner().as_str(), Origin::Created)).into()
+}
+
+/// A MySQL server that holds this, and no claims.
+pub fn holding(found: mysql::Found) -> ServerView {
+    ServerView { claims: vec![], found: Found::Mysql(found) }
+}
+
+/// A MySQL server on which the request is fulfilled.
 pub fn settled() -> ServerView {
-    let ours = |kind| claimed(kind, owner().as_str(), Origin::Created);
-    ServerView {
-        claims: vec![ours(Kind::Database), ours(Kind::User)],
-        database: Some(DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_unicode_ci".into() }),
+    ServerView { claims: all_ours(), ..holding(fulfilled()) }
+}
+
+/// What the request comes to on MySQL.
+pub fn fulfilled() -> mysql::Found {
+    mysql::Found {
+        database: Some(mysql::DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_unicode_ci".into() }),
         account_hosts: vec!["%".into()],
-        grants: vec![GrantView { pattern: "myapp".into(), host: "%".into(), complete: true }],
+        grants: vec![mysql::GrantView { pattern: "myapp".into(), host: "%".into(), complete: true }],
     }
 }
 
+/// A PostgreSQL server that holds this under our claims.
+pub fn on_postgres(found: postgres::Found) -> ServerView {
+    ServerView { claims: all_ours(), found: Found::Postgres(found) }
+}
+
+/// What the request comes to on PostgreSQL.
+pub fn fulfilled_on_postgres() -> postgres::Found {
+    let database = postgres::DatabaseView {
+        owner: "myapp_app".into(),
+        encoding: "UTF8".into(),
+        locale: "C.UTF-8".into(),
+        open: true,
+        public: false,
+        complete: true,
+    };
+    let role = postgres::RoleView { plain: true, joined: false };
+    postgres::Found { database: Some(database), role: Some(role) }
+}
+
 pub fn inputs(view: ServerView, secret: Option<Secret>) -> Inputs {
-    Inputs { view, empty: false, secret, fresh: password('n') }
+    Inputs { view, empty: false, secret, fresh: password('n'), salt: Salt::generate().unwrap() }
 }
 
 /// What an [`Intent`] borrows.
@@ -97,6 +149,11 @@ pub struct Asked {
 impl Asked {
     pub fn new(yaml: &str) -> Self {
         Self { request: request(yaml), server: server("{}"), owner: owner() }
+    }
+
+    pub fn postgres(yaml: &str) -> Self {
+        let server = find(&[postgres_secret("{}")], "postgres-main", TIMEOUTS).unwrap();
+        Self { request: postgres_request(yaml), server, owner: owner() }
     }
 
     pub fn intent(&self) -> Intent<'_> {
@@ -115,10 +172,15 @@ impl Asked {
 
 /// A statement with its hexadecimal literals as text.
 pub fn readable(sql: &str) -> String {
-    let mut parts = sql.split("_utf8mb4 X'");
+    let mysql = with_texts(sql, "_utf8mb4 X'", "'");
+    with_texts(&mysql, "pg_catalog.convert_from(pg_catalog.decode('", "', 'hex'), 'UTF8')")
+}
+
+fn with_texts(sql: &str, before: &str, after: &str) -> String {
+    let mut parts = sql.split(before);
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (digits, rest) = part.split_once('\'').unwrap();
+        let (digits, rest) = part.split_once(after).unwrap();
         let bytes: Vec<u8> =
             (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
         text.extend(["'", &String::from_utf8(bytes).unwrap(), "'", rest]);

@@ -4,9 +4,10 @@
 use sql_client::Statement;
 use sql_client::quote::mysql::grant_pattern_text;
 
-use super::{Password, Step};
+use super::{Stated, Step};
 use crate::ledger::{Kind, Origin};
-use crate::look::{DatabaseView, ServerView};
+use crate::look::ServerView;
+use crate::look::mysql::{DatabaseView, Found};
 use crate::validate::{DatabaseName, Request, UserName};
 
 /// Applications connect from pods, whose addresses nobody knows beforehand.
@@ -27,7 +28,7 @@ pub enum Missing {
 
 impl Missing {
     /// The step that adds it.
-    pub fn step(self, request: &Request, password: &Password) -> Step {
+    pub fn step(self, request: &Request, password: &Stated) -> Step {
         let (statement, creates) = match self {
             Self::Database => (create_database(request), Some(Kind::Database)),
             Self::Charset => (set_charset(request), None),
@@ -39,14 +40,14 @@ impl Missing {
 }
 
 /// What the server lacks, in the order in which it is added.
-pub fn missing(request: &Request, view: &ServerView) -> Vec<Missing> {
-    let charset = view.database.as_ref().is_some_and(|database| charset_differs(request, view, database));
-    let account = view.account_hosts.iter().any(|host| host == ACCOUNT_HOST);
+pub fn missing(request: &Request, view: &ServerView, server: &Found) -> Vec<Missing> {
+    let charset = server.database.as_ref().is_some_and(|database| charset_differs(request, view, database));
+    let account = server.account_hosts.iter().any(|host| host == ACCOUNT_HOST);
     let found = [
-        (Missing::Database, view.database.is_none()),
+        (Missing::Database, server.database.is_none()),
         (Missing::Charset, charset),
         (Missing::User, !account),
-        (Missing::Grant, !account || !granted(request, view)),
+        (Missing::Grant, !account || !granted(request, server)),
     ];
     found.into_iter().filter_map(|(what, lacking)| lacking.then_some(what)).collect()
 }
@@ -69,9 +70,9 @@ fn same_charset(wanted: &str, found: &str) -> bool {
     wanted == found || alias("utf8mb3") || alias("utf8mb4")
 }
 
-fn granted(request: &Request, view: &ServerView) -> bool {
+fn granted(request: &Request, server: &Found) -> bool {
     let pattern = grant_pattern_text(request.database.as_str());
-    view.grants.iter().any(|grant| grant.complete && grant.host == ACCOUNT_HOST && grant.pattern == pattern)
+    server.grants.iter().any(|grant| grant.complete && grant.host == ACCOUNT_HOST && grant.pattern == pattern)
 }
 
 fn create_database(request: &Request) -> Statement {
@@ -88,13 +89,13 @@ fn charset_clause(request: &Request) -> String {
     format!("CHARACTER SET {} COLLATE {}", request.charset, request.collation)
 }
 
-fn create_user(request: &Request, password: &Password) -> Statement {
+fn create_user(request: &Request, password: &Stated) -> Statement {
     let sql = format!("CREATE USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
     Statement::new("creating the user", sql)
 }
 
 /// Gives the user a password.
-pub fn set_password(request: &Request, password: &Password) -> Statement {
+pub fn set_password(request: &Request, password: &Stated) -> Statement {
     let sql = format!("ALTER USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
     Statement::new("setting the password", sql)
 }
@@ -105,13 +106,19 @@ fn grant(request: &Request) -> Statement {
     Statement::new("granting the rights", sql)
 }
 
+/// Drops of these what is ours to drop: the user first, so that nobody writes into a database that goes.
+pub fn drops(request: &Request, ours: &[Kind]) -> Vec<(Kind, Statement)> {
+    let all = [(Kind::User, drop_user(request)), (Kind::Database, drop_database(request))];
+    all.into_iter().filter(|(kind, _)| ours.contains(kind)).collect()
+}
+
 /// Drops the user with its grants. Safe to repeat.
-pub fn drop_user(request: &Request) -> Statement {
+fn drop_user(request: &Request) -> Statement {
     Statement::new("dropping the user", format!("DROP USER IF EXISTS {}", account(&request.user)))
 }
 
 /// Drops the database with all data. Safe to repeat.
-pub fn drop_database(request: &Request) -> Statement {
+fn drop_database(request: &Request) -> Statement {
     Statement::new("dropping the database", format!("DROP DATABASE IF EXISTS {}", backticks(&request.database)))
 }
 

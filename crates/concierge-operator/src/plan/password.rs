@@ -6,6 +6,9 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::scram::{self, Salt};
+use crate::engine::Engine;
+
 const LENGTH: usize = 32;
 /// 64 characters, so that six bits of a byte choose one without bias.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -51,6 +54,33 @@ impl Password {
     }
 }
 
+/// What an account statement says of a password, fit to stand between single quotes; printed as dots.
+#[derive(Clone)]
+pub struct Stated(SecretString);
+
+impl Stated {
+    /// MySQL takes the password, PostgreSQL something that cannot be turned back into it.
+    #[must_use]
+    pub fn to(engine: Engine, password: &Password, salt: Salt) -> Self {
+        match engine {
+            Engine::Mysql => Self(password.secret()),
+            Engine::Postgres => Self(SecretString::from(scram::verifier(password, salt))),
+        }
+    }
+
+    /// For the statement alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stated(…)")
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
@@ -87,5 +117,15 @@ mod tests {
     fn a_password_does_not_print() {
         let password = Password::parse("a".repeat(32).as_bytes()).unwrap();
         assert_eq!(format!("{password:?}"), "Password(…)");
+    }
+
+    #[test]
+    fn postgresql_is_told_no_password_at_all() {
+        let password = Password::parse("a".repeat(32).as_bytes()).unwrap();
+        let salt = Salt::generate().unwrap();
+        assert_eq!(Stated::to(Engine::Mysql, &password, salt).expose(), password.expose());
+        let stated = Stated::to(Engine::Postgres, &password, salt);
+        assert!(stated.expose().starts_with("SCRAM-SHA-256$") && !stated.expose().contains(password.expose()));
+        assert_eq!(format!("{stated:?}"), "Stated(…)");
     }
 }

@@ -98,5 +98,6 @@ pub fn connection_template(request: &Request, server: &Server) -> String {
 
 /// Names and passwords hold nothing that a URL would encode: letters, digits, `_` and `-` stand for themselves.
 fn connection_string(request: &Request, server: &Server, password: &str) -> String {
-    format!("mysql://{}:{password}@{}/{}", request.user, server.app, request.database)
+    let scheme = request.engine.scheme();
+    format!("{scheme}://{}:{password}@{}/{}", request.user, server.app, request.database)
 }

@@ -1,9 +1,9 @@
-use super::fixtures::{Asked, OBJECT, claimed, inputs, password, readable, settled};
+use super::fixtures::{Asked, OBJECT, claimed, fulfilled, holding, inputs, password, readable, settled};
 use super::*;
-use crate::look::{DatabaseView, ServerView};
+use crate::look::mysql::{DatabaseView, Found as Server};
 
 /// Everything a plan would do, in order.
-fn describe(plan: &Plan) -> String {
+pub fn describe(plan: &Plan) -> String {
     let mut lines: Vec<_> = plan.claim.iter().map(|claim| readable(claim.expose_text())).collect();
     lines.extend(plan.secret.iter().map(|change| match change {
         SecretChange::Create(_) => "-- create the Secret".to_owned(),
@@ -13,12 +13,12 @@ fn describe(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-fn planned(intent: &Intent<'_>, view: ServerView, secret: Option<Secret>) -> Result<String, Refusal> {
+pub fn planned(intent: &Intent<'_>, view: ServerView, secret: Option<Secret>) -> Result<String, Refusal> {
     plan(intent, &inputs(view, secret)).map(|plan| describe(&plan))
 }
 
 /// The Secret as we wrote it.
-fn secret(asked: &Asked, letter: char) -> Secret {
+pub fn secret(asked: &Asked, letter: char) -> Secret {
     match secret::change(&asked.intent(), None, &password(letter)) {
         Some(SecretChange::Create(secret)) => secret,
         other => panic!("{other:?}"),
@@ -28,7 +28,7 @@ fn secret(asked: &Asked, letter: char) -> Secret {
 #[test]
 fn a_new_database_takes_one_claim_one_secret_and_three_statements() {
     let asked = Asked::new("{}");
-    insta::assert_snapshot!(planned(&asked.intent(), ServerView::default(), None).unwrap(), @"
+    insta::assert_snapshot!(planned(&asked.intent(), holding(Server::default()), None).unwrap(), @"
     INSERT INTO `db_concierge`.`ownership` (`kind`, `name`, `owner`, `origin`, `uid`) VALUES ('database', 'myapp', 'installation/db-concierge/myapp/myapp', 'created', 'u-1'), ('user', 'myapp_app', 'installation/db-concierge/myapp/myapp', 'created', 'u-1')
     -- create the Secret
     CREATE DATABASE `myapp` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci
@@ -40,7 +40,7 @@ fn a_new_database_takes_one_claim_one_secret_and_three_statements() {
 #[test]
 fn an_underscore_is_no_wildcard_in_a_grant() {
     let asked = Asked::new("{dbName: my_app, charset: latin1, collation: latin1_bin, userName: U1}");
-    insta::assert_snapshot!(planned(&asked.intent(), ServerView::default(), None).unwrap(), @r#"
+    insta::assert_snapshot!(planned(&asked.intent(), holding(Server::default()), None).unwrap(), @r#"
     INSERT INTO `db_concierge`.`ownership` (`kind`, `name`, `owner`, `origin`, `uid`) VALUES ('database', 'my_app', 'installation/db-concierge/myapp/myapp', 'created', 'u-1'), ('user', 'U1', 'installation/db-concierge/myapp/myapp', 'created', 'u-1')
     -- create the Secret
     CREATE DATABASE `my_app` CHARACTER SET latin1 COLLATE latin1_bin
@@ -61,14 +61,13 @@ fn what_is_as_it_should_be_is_left_alone() {
 fn a_pass_that_was_cut_off_is_completed_with_the_same_password() {
     let asked = Asked::new("{}");
     let found = secret(&asked, 'k');
-    let claims = ServerView { claims: settled().claims, ..ServerView::default() };
+    let claims = ServerView { claims: settled().claims, ..holding(Server::default()) };
     insta::assert_snapshot!(planned(&asked.intent(), claims, Some(found.clone())).unwrap(), @"
     CREATE DATABASE `myapp` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci
     CREATE USER 'myapp_app'@'%' IDENTIFIED BY 'kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk'
     GRANT ALL PRIVILEGES ON `myapp`.* TO 'myapp_app'@'%'
     ");
-    let mut no_grant = settled();
-    no_grant.grants.clear();
+    let no_grant = ServerView { found: Found::Mysql(Server { grants: vec![], ..fulfilled() }), ..settled() };
     assert!(!is_settled(&asked.request, &asked.owner, &no_grant));
     insta::assert_snapshot!(planned(&asked.intent(), no_grant, Some(found)).unwrap(), @"GRANT ALL PRIVILEGES ON `myapp`.* TO 'myapp_app'@'%'");
 }
@@ -143,7 +142,7 @@ fn the_secret_has_the_documented_keys() {
 #[test]
 fn a_foreign_secret_is_never_touched() {
     let asked = Asked::new("{}");
-    let conflict = |found: Secret| planned(&asked.intent(), ServerView::default(), Some(found)).unwrap_err();
+    let conflict = |found: Secret| planned(&asked.intent(), holding(Server::default()), Some(found)).unwrap_err();
     let ours = secret(&asked, 'k');
     let mut unlabelled = ours.clone();
     unlabelled.metadata.labels = None;
@@ -194,7 +193,7 @@ fn what_exists_is_adopted_only_if_empty_or_listed() {
 #[test]
 fn an_account_of_another_host_is_a_user_that_exists() {
     let asked = Asked::new("{}");
-    let view = ServerView { account_hosts: vec!["10.%".into()], ..ServerView::default() };
+    let view = holding(Server { account_hosts: vec!["10.%".into()], ..Server::default() });
     let refusal = planned(&asked.intent(), view, None).unwrap_err();
     assert_eq!(refusal, Refusal::AdoptionNotAllowed { kind: Kind::User, name: "myapp_app".into() });
 }
@@ -213,7 +212,8 @@ fn a_lost_table_is_rebuilt_from_status_and_nothing_is_dropped_afterwards() {
 #[test]
 fn a_lost_database_is_made_again_only_on_request() {
     let asked = Asked::new("{}");
-    let view = ServerView { database: None, ..settled() };
+    let found = Found::Mysql(Server { database: None, ..fulfilled() });
+    let view = ServerView { found, ..settled() };
     let intent = Intent { provisioned: true, ..asked.intent() };
     insta::assert_snapshot!(planned(&intent, view.clone(), None).unwrap_err(), @"the database myapp was created and is no longer on the server: restore it, or annotate the AppDatabase with reconcile=<any new value> to have an empty one created");
     let forced = Intent { forced: true, ..intent };
@@ -234,11 +234,12 @@ fn a_changed_charset_is_set_on_databases_that_we_made() {
 #[test]
 fn other_names_of_a_charset_are_no_change() {
     let asked = Asked::new("{charset: UTF8, collation: utf8_general_ci}");
+    let with = |charset: &str, collation: String| {
+        let database = Some(DatabaseView { charset: charset.into(), collation });
+        ServerView { found: Found::Mysql(Server { database, ..fulfilled() }), ..settled() }
+    };
     for name in ["utf8", "utf8mb3", "utf8mb4"] {
-        let found = DatabaseView { charset: name.into(), collation: format!("{name}_general_ci") };
-        let view = ServerView { database: Some(found), ..settled() };
-        assert!(is_settled(&asked.request, &asked.owner, &view), "{name}");
+        assert!(is_settled(&asked.request, &asked.owner, &with(name, format!("{name}_general_ci"))), "{name}");
     }
-    let found = DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_bin".into() };
-    assert!(!is_settled(&asked.request, &asked.owner, &ServerView { database: Some(found), ..settled() }));
+    assert!(!is_settled(&asked.request, &asked.owner, &with("utf8mb4", "utf8mb4_bin".into())));
 }

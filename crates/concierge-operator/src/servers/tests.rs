@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::fixtures::{TIMEOUTS, admin_secret, password, request};
+use crate::plan::fixtures::{TIMEOUTS, admin_secret, password, postgres_request, postgres_secret, request};
 
 const CLUSTER: &str = "cluster1-haproxy";
 
@@ -40,7 +40,7 @@ fn what_cannot_be_used_is_named() {
     insta::assert_snapshot!(problem("  MYSQL_ADMIN_CA: nonsense\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_ADMIN_CA: the CA bundle holds no CERTIFICATE block");
     insta::assert_snapshot!(problem("  MYSQL_APP_HOST: a,b\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_APP_HOST: the host is a list: give one DNS name or one IP address");
     let mut secret = (*admin_secret("{}", "")).clone();
-    secret.data.as_mut().unwrap().remove(PASSWORD);
+    secret.data.as_mut().unwrap().remove("MYSQL_ADMIN_PASSWORD");
     insta::assert_snapshot!(find(&[Arc::new(secret)], CLUSTER, TIMEOUTS).unwrap_err(), @"the admin Secret db-concierge-mysql-admin cannot be used: it has no key MYSQL_ADMIN_PASSWORD with a text");
 }
 
@@ -69,8 +69,22 @@ fn a_secret_that_we_wrote_is_no_admin_secret() {
 }
 
 #[test]
-fn a_postgresql_server_is_recognised() {
-    insta::assert_snapshot!(problem("  POSTGRES_ADMIN_HOST: pg\n"), @"server cluster1-haproxy is a PostgreSQL server, and this version of the concierge provisions MySQL and MariaDB only");
+fn other_keys_make_a_postgresql_server() {
+    let more = "{POSTGRES_APP_HOST: pooler.example, POSTGRES_APP_PORT: '6432', POSTGRES_ADMIN_SSLMODE: require}";
+    let server = find(&[postgres_secret(more)], "postgres-main", TIMEOUTS).unwrap();
+    assert_eq!((server.engine, server.admin.tls), (Engine::Postgres, TlsMode::Require));
+    assert_eq!(server.admin.endpoint.to_string(), "postgres-main.default:5432");
+    assert_eq!(server.admin.database.as_deref(), Some("db_concierge"), "the admin works in no other database");
+    let login = server.application(&postgres_request("{}"), &password('k'));
+    assert_eq!(
+        (login.endpoint.to_string().as_str(), login.database.as_deref()),
+        ("pooler.example:6432", Some("myapp"))
+    );
+}
+
+#[test]
+fn a_server_is_of_one_kind() {
+    insta::assert_snapshot!(problem("  POSTGRES_ADMIN_HOST: pg\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: it has keys MYSQL_ADMIN_* and POSTGRES_ADMIN_*, and a server is of one kind");
 }
 
 #[test]

@@ -36,6 +36,55 @@ const RESERVED_USERS: [&str; 16] = [
 /// PostgreSQL keeps this prefix for itself.
 const RESERVED_PREFIX: &str = "pg_";
 
+/// The encodings that a PostgreSQL server stores text in.
+/// See <https://www.postgresql.org/docs/current/multibyte.html>.
+const ENCODINGS: [&str; 35] = [
+    "UTF8",
+    "SQL_ASCII",
+    "LATIN1",
+    "LATIN2",
+    "LATIN3",
+    "LATIN4",
+    "LATIN5",
+    "LATIN6",
+    "LATIN7",
+    "LATIN8",
+    "LATIN9",
+    "LATIN10",
+    "ISO_8859_5",
+    "ISO_8859_6",
+    "ISO_8859_7",
+    "ISO_8859_8",
+    "WIN866",
+    "WIN874",
+    "WIN1250",
+    "WIN1251",
+    "WIN1252",
+    "WIN1253",
+    "WIN1254",
+    "WIN1255",
+    "WIN1256",
+    "WIN1257",
+    "WIN1258",
+    "KOI8R",
+    "KOI8U",
+    "EUC_CN",
+    "EUC_JP",
+    "EUC_JIS_2004",
+    "EUC_KR",
+    "EUC_TW",
+    "MULE_INTERNAL",
+];
+
+/// The encoding of PostgreSQL that is meant. MySQL has several names for UTF-8, one of which is the field's default.
+pub fn postgres_encoding(charset: &str) -> Option<&'static str> {
+    let charset = charset.to_ascii_uppercase();
+    match charset.as_str() {
+        "UTF8MB4" | "UTF8MB3" => Some("UTF8"),
+        name => ENCODINGS.into_iter().find(|encoding| *encoding == name),
+    }
+}
+
 /// Whether a database of that name, in whatever case, is the server's own.
 pub fn reserved_database(name: &str) -> bool {
     reserved(name, &RESERVED_DATABASES)

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::fixtures::spec;
+use crate::plan::fixtures::{AROUND, spec};
 
-const AROUND: Surroundings<'static> = Surroundings { home: "db-concierge", admin_user: "Concierge_Admin" };
+const ON_POSTGRES: Surroundings<'static> = Surroundings { engine: Engine::Postgres, ..AROUND };
 
 fn validated(yaml: &str) -> Result<Request, Invalid> {
     validate(&spec(yaml), AROUND)
@@ -58,6 +58,34 @@ fn lengths_are_those_of_mysql() {
     assert!(validated(&format!("{{dbName: {}, userName: u}}", name(64))).is_ok());
     insta::assert_snapshot!(message(&format!("{{dbName: {}, userName: u}}", name(65))), @"spec.dbName has more than 64 characters, which the server does not take");
     insta::assert_snapshot!(message(&format!("userName: {}", name(33))), @"spec.userName has more than 32 characters, which the server does not take");
+}
+
+#[test]
+fn postgresql_has_lengths_and_defaults_of_its_own() {
+    let on_postgres = |yaml: &str| validate(&spec(yaml), ON_POSTGRES);
+    let request = on_postgres("dbName: My_App").unwrap();
+    assert_eq!((request.user.as_str(), request.secret.as_str()), ("My_App_app", "my-app-postgres-creds"));
+    assert_eq!(request.charset.as_str(), "UTF8");
+    let name = |length: usize| "a".repeat(length);
+    assert!(on_postgres(&format!("dbName: {}", name(59))).is_ok());
+    insta::assert_snapshot!(on_postgres(&format!("dbName: {}", name(60))).unwrap_err(), @"the default user name aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_app has more than 63 characters, which PostgreSQL does not take: set spec.userName");
+    insta::assert_snapshot!(on_postgres(&format!("{{dbName: {}, userName: u}}", name(64))).unwrap_err(), @"spec.dbName has more than 63 characters, which the server does not take");
+    for name in ["Postgres", "TEMPLATE1", "template0", "pg_app", "DB_Concierge"] {
+        assert_eq!(on_postgres(&format!("dbName: {name}")), Err(Invalid::Reserved { field: "spec.dbName" }), "{name}");
+    }
+    assert_eq!(on_postgres("userName: concierge_ADMIN"), Err(Invalid::Reserved { field: "spec.userName" }));
+}
+
+#[test]
+fn a_charset_of_mysql_is_an_encoding_of_postgresql_where_there_is_one() {
+    let encoding = |charset: &str| {
+        let request = validate(&spec(&format!("charset: {charset}")), ON_POSTGRES);
+        request.map(|request| request.charset.to_string())
+    };
+    for (charset, name) in [("utf8mb4", "UTF8"), ("utf8", "UTF8"), ("latin1", "LATIN1"), ("Win1252", "WIN1252")] {
+        assert_eq!(encoding(charset).as_deref(), Ok(name));
+    }
+    assert_eq!(encoding("swe7"), Err(Invalid::Encoding));
 }
 
 #[test]

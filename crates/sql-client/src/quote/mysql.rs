@@ -1,7 +1,7 @@
 //! Quoting for MySQL and MariaDB that means the same under every `sql_mode`, `ANSI_QUOTES` and
 //! `NO_BACKSLASH_ESCAPES` included.
 
-use super::{QuoteError, doubled, name};
+use super::{QuoteError, doubled, hexadecimal, name};
 
 /// MySQL counts identifiers in characters.
 const MAX_NAME: usize = 64;
@@ -27,9 +27,7 @@ pub fn string_literal(text: &str) -> Result<String, QuoteError> {
 /// takes the collation of the column it is compared with.
 #[must_use]
 pub fn text(text: &str) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble)]);
-    let digits: String = text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
-    format!("_utf8mb4 X'{digits}'")
+    format!("_utf8mb4 X'{}'", hexadecimal(text))
 }
 
 /// An account as account statements write it: `'user'@'host'`.

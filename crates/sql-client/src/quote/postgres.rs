@@ -1,7 +1,7 @@
 //! Quoting for PostgreSQL. Sessions of this crate run with `standard_conforming_strings=on`, so a
 //! backslash in a literal is a backslash, and `E''` is not needed.
 
-use super::{QuoteError, doubled, name};
+use super::{QuoteError, doubled, hexadecimal, name};
 
 /// PostgreSQL cuts longer names without an error: NAMEDATALEN is 64 with the final NUL.
 const MAX_NAME: usize = 63;
@@ -18,4 +18,11 @@ pub fn literal(text: &str) -> Result<String, QuoteError> {
         return Err(QuoteError::Nul);
     }
     Ok(doubled(text, '\''))
+}
+
+/// Any text as a value in an expression, written without any character to escape, and with names that no search path
+/// changes. The server refuses the one text that it cannot hold, which is one with a NUL.
+#[must_use]
+pub fn text(text: &str) -> String {
+    format!("pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')", hexadecimal(text))
 }

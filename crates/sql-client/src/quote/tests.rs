@@ -62,13 +62,17 @@ proptest! {
     }
 
     #[test]
-    fn mysql_texts_are_plain_digits(value in ".{0,40}") {
-        let quoted = mysql::text(&value);
-        let digits = quoted.strip_prefix("_utf8mb4 X'").and_then(|rest| rest.strip_suffix('\'')).unwrap();
-        let bytes: Vec<_> = (0..digits.len() / 2)
-            .map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap())
-            .collect();
-        prop_assert_eq!(String::from_utf8(bytes).unwrap(), value);
+    fn texts_are_plain_digits(value in ".{0,40}") {
+        for (quoted, before, after) in [
+            (mysql::text(&value), "_utf8mb4 X'", "'"),
+            (postgres::text(&value), "pg_catalog.convert_from(pg_catalog.decode('", "', 'hex'), 'UTF8')"),
+        ] {
+            let digits = quoted.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap();
+            let bytes: Vec<_> = (0..digits.len() / 2)
+                .map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap())
+                .collect();
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), value.clone());
+        }
     }
 
     #[test]

@@ -1,0 +1,42 @@
+//! The ownership table on MySQL and MariaDB.
+
+use sql_client::Statement;
+use sql_client::quote::mysql::text;
+
+/// The table, qualified and quoted.
+pub const TABLE: &str = "`db_concierge`.`ownership`";
+
+/// The statements that make the table; safe to repeat.
+///
+/// Names compare without regard to case: servers differ in whether `App` and `app` are one database.
+#[must_use]
+pub fn create_table() -> [Statement; 2] {
+    let table = format!(
+        "CREATE TABLE IF NOT EXISTS {TABLE} (\
+         `kind` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
+         `name` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL, \
+         `owner` VARCHAR(512) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `origin` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `uid` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, \
+         `claimed_at` TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+         PRIMARY KEY (`kind`, `name`)) ENGINE=InnoDB"
+    );
+    [
+        Statement::new("creating the concierge's own database", "CREATE DATABASE IF NOT EXISTS `db_concierge`"),
+        Statement::new("creating the ownership table", table),
+    ]
+}
+
+/// Adds rows of kind, name, owner, origin and UID: all of them or none.
+#[must_use]
+pub fn insert(rows: &[[&str; 5]]) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| format!("({})", row.map(text).join(", "))).collect();
+    format!("INSERT INTO {TABLE} (`kind`, `name`, `owner`, `origin`, `uid`) VALUES {}", rows.join(", "))
+}
+
+/// Removes a row of that owner.
+#[must_use]
+pub fn delete(kind: &str, name: &str, owner: &str) -> String {
+    let [kind, name, owner] = [kind, name, owner].map(text);
+    format!("DELETE FROM {TABLE} WHERE `kind` = {kind} AND `name` = {name} AND `owner` = {owner}")
+}
