@@ -1,4 +1,4 @@
-//! Installs the chart with this workspace's images, and gives the concierge the server it works on.
+//! Installs the chart with this workspace's images, and gives the concierge the servers it works on.
 
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
@@ -13,7 +13,7 @@ pub const RELEASE: &str = "db-operators";
 /// The namespace of the release.
 pub const NAMESPACE: &str = "db-concierge";
 
-const ADMIN_SECRET: &str = include_str!("../files/cluster/admin-secret.yaml");
+const ADMIN_SECRETS: &str = include_str!("../files/cluster/admin-secrets.yaml");
 
 /// The chart's section for each operator's image.
 const SECTIONS: [(&str, &str); 3] =
@@ -22,7 +22,7 @@ const SECTIONS: [(&str, &str); 3] =
 /// Installs or upgrades the release and waits until every operator is ready. Operators whose image has changed start
 /// anew, the others stay.
 pub async fn install(harness: &Harness, images: &[ImageFile], progress: Progress) -> Result<()> {
-    progress.step("namespace and admin Secret", prepare(harness)).await?;
+    progress.step("namespace and admin Secrets", prepare(harness)).await?;
     progress.step("helm install", helm_install(harness, images)).await
 }
 
@@ -30,8 +30,9 @@ async fn prepare(harness: &Harness) -> Result<()> {
     let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n");
     harness.kubectl.apply(None, &namespace).await?;
     let password = harness.servers().concierge_password()?;
-    let secret = ADMIN_SECRET.replace("{{CONCIERGE_PASSWORD}}", password.expose_secret());
-    harness.kubectl.apply(None, &secret).await.map(drop)
+    harness.servers().ensure_postgres_concierge().await?;
+    let secrets = ADMIN_SECRETS.replace("{{CONCIERGE_PASSWORD}}", password.expose_secret());
+    harness.kubectl.apply(None, &secrets).await.map(drop)
 }
 
 async fn helm_install(harness: &Harness, images: &[ImageFile]) -> Result<()> {

@@ -5,26 +5,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use api_types::{AppDatabase, AppDatabasePhase};
-use e2e::testing::bed::{Area, Bed, HOME, ready_reason};
+use e2e::testing::app_databases::{credentials, phase, ready, stuck};
+use e2e::testing::bed::{Area, Bed, HOME};
 use e2e::testing::manifests::{admin_secret, app_database, opaque_secret};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-
-async fn ready(bed: &Area, name: &str) -> Result<AppDatabase> {
-    bed.wait_for(name, "Ready", |app: &AppDatabase| phase(app) == Some(AppDatabasePhase::Ready)).await
-}
-
-/// Waits for this reason and gives the message that goes with it.
-async fn stuck(bed: &Area, name: &str, reason: &str) -> Result<String> {
-    let is_it = |app: &AppDatabase| ready_reason(app).as_deref() == Some(reason);
-    let app: AppDatabase = bed.wait_for(name, reason, is_it).await?;
-    bed.expect_event(name, reason).await?;
-    Ok(app.status.and_then(|status| status.message).unwrap_or_default())
-}
-
-fn phase(app: &AppDatabase) -> Option<AppDatabasePhase> {
-    app.status.as_ref()?.phase
-}
 
 /// An AppDatabase in the test's namespace, for that namespace.
 fn plain(bed: &Area, database: &str, more: &Value) -> Value {
@@ -33,16 +18,6 @@ fn plain(bed: &Area, database: &str, more: &Value) -> Value {
         &json!({"clusterRef": "cluster1-haproxy", "dbName": database, "appNamespace": bed.name()}),
         more,
     )
-}
-
-async fn credentials(bed: &Area, secret: &str) -> Result<BTreeMap<String, String>> {
-    let secret: Secret = bed.get(secret).await?;
-    secret
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(key, value)| Ok((key, String::from_utf8(value.0).context("a Secret's value is no text")?)))
-        .collect()
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(crate) struct Arguments {
     username: Option<String>,
     #[arg(long, env = "password", hide_env_values = true)]
     password: Option<String>,
+    /// The database to open, whatever the Secret says
     #[arg(long, env = "database")]
     database: Option<String>,
     /// Statements, run in this order on one connection
@@ -74,7 +75,10 @@ impl Login {
             port: needed("port", &arguments.port)?.parse().context("port is not a number")?,
             username: needed("username", &arguments.username)?,
             password: needed("password", &arguments.password)?,
-            database: value("database", &arguments.database)?,
+            database: match &arguments.database {
+                Some(given) => Some(given.clone()),
+                None => value("database", &None)?,
+            },
         })
     }
 }

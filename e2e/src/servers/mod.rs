@@ -45,7 +45,7 @@ pub struct Daemon {
 pub struct Passwords {
     /// MariaDB's and MySQL's `harness`, who may do everything, over the socket only.
     pub harness: SecretString,
-    /// MariaDB's `concierge_admin`.
+    /// MariaDB's and PostgreSQL's `concierge_admin`.
     pub concierge: SecretString,
 }
 
@@ -148,7 +148,7 @@ impl Servers {
         }
     }
 
-    /// The password of MariaDB's `concierge_admin`, for the admin Secret of the concierge.
+    /// The password of `concierge_admin` on MariaDB and PostgreSQL, for the admin Secrets of the concierge.
     pub fn concierge_password(&self) -> Result<SecretString> {
         match &self.0 {
             Reach::Sockets(layout) => Ok(Passwords::read(layout)?.concierge),
@@ -195,6 +195,12 @@ impl Servers {
             }
             Reach::Pods(pods) => pods.postgres_admin(database).await,
         }
+    }
+
+    /// Makes `concierge_admin` on PostgreSQL, which has no accounts from the start.
+    pub async fn ensure_postgres_concierge(&self) -> Result<()> {
+        let superuser = self.postgres_admin("postgres").await?;
+        postgres::ensure_concierge(&superuser, self.concierge_password()?.expose_secret()).await
     }
 
     /// Whether all servers take connections.

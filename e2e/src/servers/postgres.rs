@@ -11,6 +11,9 @@ use crate::cluster::layout::Layout;
 /// The system account that the server runs as, and its superuser's name.
 pub const ACCOUNT: &str = "postgres";
 
+/// The concierge's administrator: no superuser, but it may make databases and roles. Its password follows.
+const CONCIERGE_ROLE: &str = "concierge_admin LOGIN CREATEDB CREATEROLE PASSWORD";
+
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// The folder of the programs.
 pub(crate) const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -42,4 +45,12 @@ pub(crate) async fn connect(mut config: Config, database: &str) -> Result<Client
     let (client, connection) = connected.context("cannot connect to PostgreSQL as superuser")?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Makes the concierge's administrator, or gives it this password.
+pub(super) async fn ensure_concierge(superuser: &Client, password: &str) -> Result<()> {
+    let known = superuser.query_opt("SELECT 1 FROM pg_roles WHERE rolname = 'concierge_admin'", &[]).await?;
+    let verb = if known.is_some() { "ALTER" } else { "CREATE" };
+    let made = superuser.batch_execute(&format!("{verb} ROLE {CONCIERGE_ROLE} '{password}'")).await;
+    made.context("cannot make the concierge's role on PostgreSQL")
 }

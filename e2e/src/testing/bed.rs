@@ -222,6 +222,17 @@ pub struct Application {
 }
 
 impl Application {
+    /// Runs one statement on PostgreSQL with the Secret's login, in its database.
+    pub async fn postgres(&self, statement: &str) -> Result<Captured> {
+        self.pod.exec(&["sql", "--driver", "postgres", "--secret-dir", "/secret", statement]).await
+    }
+
+    /// Tries the Secret's login on another database of PostgreSQL.
+    pub async fn postgres_in(&self, database: &str) -> Result<Captured> {
+        let elsewhere = ["--database", database, "SELECT current_database()"];
+        self.pod.exec(&[&["sql", "--driver", "postgres", "--secret-dir", "/secret"][..], &elsewhere[..]].concat()).await
+    }
+
     /// Runs one statement on MariaDB with the Secret's login.
     pub async fn mysql(&self, statement: &str) -> Result<Captured> {
         self.pod.exec(&["sql", "--driver", "mysql", "--secret-dir", "/secret", statement]).await

@@ -4,6 +4,7 @@
 //! The cluster is the running throw-away one, or the kubeconfig context named by `E2E_CONTEXT`.
 
 pub mod agent;
+pub mod app_databases;
 pub mod bare_api;
 pub mod bed;
 mod client_pod;
@@ -193,6 +194,16 @@ impl Harness {
     #[must_use]
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// What PostgreSQL has logged, every statement that defines something included.
+    pub async fn postgres_log(&self) -> Result<String> {
+        match &self.cluster {
+            Some(cluster) => {
+                std::fs::read_to_string(cluster.layout().log("postgres")).context("cannot read PostgreSQL's log")
+            }
+            None => self.kubectl.run(&["logs", "-n", "default", "deployment/e2e-postgres", "--tail=-1"]).await,
+        }
     }
 
     /// A new namespace whose name begins with `purpose`, deleted when the value is dropped.

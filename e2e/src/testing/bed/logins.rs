@@ -25,6 +25,26 @@ impl Bed {
         name
     }
 
+    /// The same for a database on PostgreSQL.
+    pub fn postgres_name(&mut self) -> String {
+        let name = format!("t_{}", random(8));
+        self.on_postgres.push(name.clone());
+        name
+    }
+
+    /// Runs statements in one database of PostgreSQL as its superuser.
+    pub async fn postgres_admin(&self, database: &str, statements: &str) -> Result<()> {
+        let superuser = self.harness.servers().postgres_admin(database).await?;
+        superuser.batch_execute(statements).await.with_context(|| format!("cannot run {statements}"))
+    }
+
+    /// What a query of one number gives in one database of PostgreSQL.
+    pub async fn postgres_count(&self, database: &str, query: &str) -> Result<i64> {
+        let superuser = self.harness.servers().postgres_admin(database).await?;
+        let row = superuser.query_one(query, &[]).await.with_context(|| format!("cannot run {query}"))?;
+        Ok(row.try_get(0)?)
+    }
+
     /// Creates an empty database on MariaDB.
     pub async fn server_database(&mut self, name: &str) -> Result<()> {
         self.on_mariadb.push(name.to_owned());
