@@ -52,7 +52,8 @@ pub struct AppDatabaseSpec {
     #[x_kube(validation = Rule::new("!self.startsWith('kube-')").message("spec.appNamespace must not be a namespace of Kubernetes itself (kube-*)"))]
     pub app_namespace: String,
 
-    /// Name of the Secret. Default: {dbName}-mysql-creds in lower case, with '_' as '-'.
+    /// Name of the Secret. Default: {dbName}-mysql-creds, or {dbName}-postgres-creds on PostgreSQL, in lower case, with
+    /// '_' as '-'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,
@@ -64,12 +65,14 @@ pub struct AppDatabaseSpec {
     #[x_kube(validation = Rule::new("!self.lowerAscii().startsWith('pg_')").message("spec.userName must not start with pg_, which PostgreSQL keeps for itself"))]
     pub user_name: Option<String>,
 
-    /// Character set of the database.
+    /// Character set of the database. On PostgreSQL its encoding, such as UTF8 or LATIN1, where MySQL's names of UTF-8
+    /// mean UTF8; it cannot change there.
     #[serde(default = "default_charset")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
     pub charset: String,
 
-    /// Collation of the database.
+    /// Collation of the database. On PostgreSQL its locale, such as C or en_US, where the default and MySQL's other
+    /// collations of UTF-8 mean the server's own; it cannot change there.
     #[serde(default = "default_collation")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
     pub collation: String,
