@@ -84,7 +84,9 @@ async fn an_application_gets_database_user_and_secret() -> Result<()> {
     assert!(!status.connection_string.unwrap_or_default().contains(&creds["password"]));
 
     let application = bed.application(&secret).await?;
-    for allowed in ["CREATE TABLE t (id INT)", "CREATE SCHEMA s", "CREATE FUNCTION f() RETURNS INT LANGUAGE sql RETURN 1"] {
+    for allowed in
+        ["CREATE TABLE t (id INT)", "CREATE SCHEMA s", "CREATE FUNCTION f() RETURNS INT LANGUAGE sql RETURN 1"]
+    {
         ensure!(application.postgres(allowed).await?.success, "the application may not: {allowed}");
     }
     for forbidden in ["CREATE DATABASE another", "CREATE ROLE another", "SELECT * FROM pg_authid"] {
@@ -208,9 +210,8 @@ async fn a_password_is_healed_and_rotated_and_never_told_to_the_server() -> Resu
 
     bed.kubectl(&["annotate", "appdatabase", "app", "db.stillwaters.io/rotate=now"]).await?;
     bed.wait_for::<Secret>("creds", "the next password", changed(second.clone())).await?;
-    let rotated = |app: &AppDatabase| {
-        app.status.as_ref().and_then(|status| status.last_handled_rotate.as_deref()) == Some("now")
-    };
+    let rotated =
+        |app: &AppDatabase| app.status.as_ref().and_then(|status| status.last_handled_rotate.as_deref()) == Some("now");
     bed.wait_for("app", "the rotation", rotated).await?;
     login_works(&bed).await?;
 
@@ -256,6 +257,36 @@ async fn retain_keeps_and_delete_drops_whoever_is_connected() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_role_with_something_elsewhere_is_waited_for() -> Result<()> {
+    let mut bed = Bed::new("pg-inuse").await?;
+    let (name, elsewhere) = (bed.postgres_name(), bed.postgres_name());
+    bed.postgres_admin("postgres", &format!("CREATE DATABASE {elsewhere}")).await?;
+    bed.apply(&plain(&bed, &name, &json!({"deletionPolicy": "Delete"}))).await?;
+    ready(&bed, "app").await?;
+    bed.postgres_admin(&elsewhere, &format!("CREATE TABLE t (id INT); GRANT SELECT ON t TO {name}_app")).await?;
+    bed.kubectl(&["delete", "appdatabase", "app", "--wait=false"]).await?;
+    let message = stuck(&bed, "app", "UserInUse").await?;
+    assert!(message.contains("DROP OWNED") && message.contains("orphan=true"), "{message}");
+    bed.postgres_admin(&elsewhere, &format!("DROP OWNED BY {name}_app")).await?;
+    bed.wait_until_gone::<AppDatabase>("app").await?;
+    ensure!(!has_role(&bed, &format!("{name}_app")).await?, "Delete kept the role");
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn the_example_works_as_it_stands() -> Result<()> {
+    let bed = Bed::new("pg-example").await?;
+    let example = "examples/appdatabase-postgres.yaml";
+    bed.harness().apply_file(None, example).await?;
+    let made = ready(&bed.home(), "reports").await;
+    bed.home().delete::<AppDatabase>("reports").await?;
+    bed.harness().kubectl.run(&["delete", "namespace", "reports", "--wait=false"]).await?;
+    let secret = made?.status.and_then(|status| status.secret_name);
+    assert_eq!(secret.as_deref(), Some("reports-postgres-creds"));
+    bed.finish().await
+}
+
+#[tokio::test]
 async fn what_was_changed_by_hand_is_repaired_and_a_lost_database_reported() -> Result<()> {
     let mut bed = Bed::new("pg-drift").await?;
     let name = bed.postgres_name();
@@ -270,13 +301,12 @@ async fn what_was_changed_by_hand_is_repaired_and_a_lost_database_reported() -> 
     bed.postgres_admin("postgres", &changes).await?;
     again(&bed, "one").await?;
     ensure!(!is_public(&bed, &name).await?, "PUBLIC may still connect");
-    let plain_role = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}' AND rolcanlogin AND NOT rolcreatedb");
+    let plain_role =
+        format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}' AND rolcanlogin AND NOT rolcreatedb");
     assert_eq!(bed.postgres_count("postgres", &plain_role).await?, 1);
     ensure!(bed.application("creds").await?.postgres("CREATE SCHEMA s").await?.success, "a right was not given back");
 
-    let changes = format!(
-        "ALTER DATABASE {name} OWNER TO concierge_admin"
-    );
+    let changes = format!("ALTER DATABASE {name} OWNER TO concierge_admin");
     bed.postgres_admin("postgres", &changes).await?;
     bed.postgres_admin(&name, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await?;
     again(&bed, "two").await?;
@@ -285,7 +315,8 @@ async fn what_was_changed_by_hand_is_repaired_and_a_lost_database_reported() -> 
     assert_eq!(bed.postgres_count("postgres", &owned).await?, 1, "the database was not given back to its role");
 
     bed.postgres_admin("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).await?;
-    bed.kubectl(&["patch", "appdatabase", "app", "--type=merge", "-p", r#"{"spec":{"deletionPolicy":"Delete"}}"#]).await?;
+    bed.kubectl(&["patch", "appdatabase", "app", "--type=merge", "-p", r#"{"spec":{"deletionPolicy":"Delete"}}"#])
+        .await?;
     stuck(&bed, "app", "DatabaseMissing").await?;
     ensure!(!has_database(&bed, &name).await?, "a lost database was created without being asked for");
     again(&bed, "three").await?;
