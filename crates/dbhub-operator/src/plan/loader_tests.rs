@@ -141,7 +141,7 @@ fn any_host() -> impl Strategy<Value = String> {
 }
 
 fn any_database_name() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[a-zA-Z0-9_.!~*'()-]{1,20}", 1 => ".{1,12}"]
+    prop_oneof![4 => "[a-zA-Z0-9_.!~*'()-]{1,20}", 1 => "[a-z][a-z %/?#:@&+é]{0,4}", 1 => ".{1,12}"]
 }
 
 /// Any text, and much of what URLs, TOML, JavaScript and shells have a meaning for.
