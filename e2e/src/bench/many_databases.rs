@@ -36,6 +36,9 @@ const LOOKS: u32 = 300;
 /// Longer than the default connectionTimeout: every silent host has been found out.
 const FOUND_OUT: Duration = Duration::from_secs(45);
 const SETTLED: Duration = Duration::from_secs(10);
+/// A Secret that changed less than ten seconds before a look has the next process look again, since clocks differ. Most
+/// Secrets are older than that.
+const SECRET_IS_OLD: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 const RESTART_DEADLINE: Duration = Duration::from_mins(2);
 /// On the address of the servers, free beside them.
@@ -45,6 +48,7 @@ const OPERATOR: &str = "db-probe";
 /// Makes them all, and removes them.
 pub(super) async fn measure(place: &Place) -> Result<Vec<Figure>> {
     let login = databases::make_logins(place).await?;
+    tokio::time::sleep(SECRET_IS_OLD).await;
     let mut databases = Watched::<Database>::open(place.api()).await?;
     let verified = create_healthy(place, &mut databases, &login).await?;
     tokio::time::sleep(SETTLED).await;
