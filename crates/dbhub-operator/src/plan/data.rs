@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::files::{CONFIG_KEY, ca_key};
+use super::files::{CONFIG_KEY, CaFiles};
 use super::names::Names;
 use crate::random::hexadecimal;
 use crate::validate::source::{Backend, Source};
@@ -31,13 +31,7 @@ pub fn config(names: &Names, owner: &OwnerReference, toml: &str) -> ConfigMap {
 /// ConfigMap with the CA files; `None` when no source needs one.
 #[must_use]
 pub fn ca(names: &Names, owner: &OwnerReference, sources: &[Source]) -> Option<ConfigMap> {
-    let files: BTreeMap<_, _> = sources
-        .iter()
-        .filter_map(|source| match &source.backend {
-            Backend::Server(server) => Some((ca_key(&source.id), server.tls.ca()?.as_str().to_owned())),
-            Backend::Memory | Backend::File(_) => None,
-        })
-        .collect();
+    let files = CaFiles::of(sources).into_data();
     (!files.is_empty()).then(|| ConfigMap {
         metadata: names.owned(names.ca(), owner),
         data: Some(files),

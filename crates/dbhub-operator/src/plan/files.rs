@@ -1,7 +1,11 @@
 //! Where the pods find their files. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::plan::ids::SourceId;
+use crate::validate::ca::CaBundle;
 use crate::validate::file::FilePath;
+use crate::validate::source::{Backend, Source};
 
 /// Key of the configuration in its ConfigMap, and its file name.
 pub const CONFIG_KEY: &str = "dbhub.toml";
@@ -15,16 +19,36 @@ pub const CA_FOLDER: &str = "/etc/dbhub/ca";
 /// Folder of the volumes with SQLite files in the pods.
 const SQLITE_FOLDER: &str = "/var/lib/dbhub/sqlite";
 
-/// Key of a source's CA in the ConfigMap, and its file name.
-#[must_use]
-pub fn ca_key(id: &SourceId) -> String {
-    format!("{}.pem", id.as_str())
-}
+/// The CA files, by their content: one for each different bundle, since all of them share one ConfigMap. Each is named
+/// by the first source that has it.
+pub struct CaFiles<'a>(BTreeMap<&'a str, String>);
 
-/// Path of a source's CA in the pods.
-#[must_use]
-pub fn ca_path(id: &SourceId) -> String {
-    format!("{CA_FOLDER}/{}", ca_key(id))
+impl<'a> CaFiles<'a> {
+    /// Those of these sources.
+    #[must_use]
+    pub fn of(sources: &'a [Source]) -> Self {
+        let mut files = BTreeMap::new();
+        for source in sources {
+            if let Backend::Server(server) = &source.backend
+                && let Some(ca) = server.tls.ca()
+            {
+                files.entry(ca.as_str()).or_insert_with(|| format!("{}.pem", source.id.as_str()));
+            }
+        }
+        Self(files)
+    }
+
+    /// Path of a bundle in the pods; `None` when it is none of theirs.
+    #[must_use]
+    pub fn path(&self, ca: &CaBundle) -> Option<String> {
+        Some(format!("{CA_FOLDER}/{}", self.0.get(ca.as_str())?))
+    }
+
+    /// What stands in the ConfigMap.
+    #[must_use]
+    pub fn into_data(self) -> BTreeMap<String, String> {
+        self.0.into_iter().map(|(content, name)| (name, content.to_owned())).collect()
+    }
 }
 
 /// Folder of a source's volume with an SQLite file in the pods.
@@ -37,4 +61,30 @@ pub fn sqlite_folder(id: &SourceId) -> String {
 #[must_use]
 pub fn sqlite_path(id: &SourceId, file: &FilePath) -> String {
     format!("{}/{}", sqlite_folder(id), file.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::sources;
+    use crate::validate::source::Tls;
+
+    fn tls(source: &mut Source) -> &mut Tls {
+        match &mut source.backend {
+            Backend::Server(server) => &mut server.tls,
+            Backend::Memory | Backend::File(_) => panic!("a server was meant"),
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_several_sources_trust_is_one_file() {
+        let of =
+            |name| format!("- {{name: {name}, type: postgres, host: pg, database: app, sslMode: verify-ca, ca: true}}");
+        let mut found = sources(&[of("a"), of("b"), of("c")].join("\n"));
+        let shared = tls(&mut found[0]).clone();
+        *tls(&mut found[2]) = shared.clone();
+        let files = CaFiles::of(&found);
+        assert_eq!(files.path(shared.ca().unwrap()).as_deref(), Some("/etc/dbhub/ca/a.pem"));
+        assert_eq!(files.into_data().into_keys().collect::<Vec<_>>(), ["a.pem", "b.pem"]);
+    }
 }

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use super::data::creds;
-use super::files::{CA_FOLDER, ca_key, sqlite_path};
+use super::files::{CA_FOLDER, CaFiles, sqlite_path};
 use super::toml::render;
 use crate::fixtures::{candidate, instance};
 use crate::gather::{Candidate, Keyed};
@@ -56,12 +56,8 @@ impl Loader {
         let folder = self.folder.path().to_owned();
         let file = folder.join("dbhub.toml");
         std::fs::write(&file, render(sources).replace(CA_FOLDER, &folder.to_string_lossy())).unwrap();
-        for source in sources {
-            if let Backend::Server(server) = &source.backend
-                && let Some(ca) = server.tls.ca()
-            {
-                std::fs::write(folder.join(ca_key(&source.id)), ca.as_str()).unwrap();
-            }
+        for (name, content) in CaFiles::of(sources).into_data() {
+            std::fs::write(folder.join(name), content).unwrap();
         }
         writeln!(self.questions, "{}", json!({"file": file, "environment": environment(sources)})).unwrap();
         let mut answer = String::new();

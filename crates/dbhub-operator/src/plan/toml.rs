@@ -4,7 +4,7 @@
 use api_types::Operation;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
-use super::files::{ca_path, sqlite_path};
+use super::files::{CaFiles, sqlite_path};
 use crate::plan::ids::SourceId;
 use crate::validate::source::{Backend, Server, Source, Tls};
 
@@ -13,19 +13,21 @@ use crate::validate::source::{Backend, Server, Source, Tls};
 #[must_use]
 pub fn render(sources: &[Source]) -> String {
     let mut document = DocumentMut::new();
-    document.insert("sources", Item::ArrayOfTables(sources.iter().map(source).collect()));
+    let ca_files = CaFiles::of(sources);
+    let listed = sources.iter().map(|found| source(found, &ca_files)).collect();
+    document.insert("sources", Item::ArrayOfTables(listed));
     let tools: ArrayOfTables = sources.iter().flat_map(tools).collect();
     document.insert("tools", Item::ArrayOfTables(tools));
     document.to_string()
 }
 
-fn source(source: &Source) -> Table {
+fn source(source: &Source, ca_files: &CaFiles<'_>) -> Table {
     let mut table = Table::new();
     set(&mut table, "id", source.id.as_str());
     match &source.backend {
         Backend::Memory => sqlite(&mut table, ":memory:"),
         Backend::File(file) => sqlite(&mut table, &sqlite_path(&source.id, &file.path)),
-        Backend::Server(server) => connection(&mut table, &source.id, server),
+        Backend::Server(server) => connection(&mut table, &source.id, server, ca_files),
     }
     set(&mut table, "lazy", true);
     table
@@ -37,7 +39,7 @@ fn sqlite(table: &mut Table, database: &str) {
     set(table, "database", database);
 }
 
-fn connection(table: &mut Table, id: &SourceId, server: &Server) {
+fn connection(table: &mut Table, id: &SourceId, server: &Server, ca_files: &CaFiles<'_>) {
     set(table, "type", server.engine.as_str());
     set(table, "host", server.host.as_str());
     set(table, "port", i64::from(server.port));
@@ -45,8 +47,8 @@ fn connection(table: &mut Table, id: &SourceId, server: &Server) {
     set(table, "user", format!("${{{}}}", id.user_variable()));
     set(table, "password", format!("${{{}}}", id.password_variable()));
     set(table, "sslmode", ssl_mode(&server.tls));
-    if server.tls.ca().is_some() {
-        set(table, "sslrootcert", ca_path(id));
+    if let Some(path) = server.tls.ca().and_then(|ca| ca_files.path(ca)) {
+        set(table, "sslrootcert", path);
     }
     set(table, "connection_timeout", i64::from(server.connection_timeout));
     set(table, "query_timeout", i64::from(server.query_timeout));
