@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use api_types::{CaKind, Database, DatabaseSpec, Engine, SslMode};
+use api_types::{CaKind, Database, DatabaseSpec, Engine, READY, SslMode};
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -87,4 +88,16 @@ pub fn settings(flags: &[&str]) -> Settings {
 /// A moment, in seconds after an arbitrary one.
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a time")
+}
+
+/// A Ready condition with this status, and nothing else told.
+pub fn ready(status: &str) -> Condition {
+    Condition {
+        type_: READY.to_owned(),
+        status: status.to_owned(),
+        reason: String::new(),
+        message: String::new(),
+        observed_generation: None,
+        last_transition_time: Time(at(0)),
+    }
 }

@@ -82,24 +82,16 @@ fn pool(database: &Database) -> Vec<Figure> {
 #[cfg(test)]
 mod tests {
     use api_types::{ConnectionPool, DatabaseStatus};
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use kube::runtime::reflector;
     use kube::runtime::watcher::Event;
 
     use super::*;
-    use crate::fixtures::{at, database};
+    use crate::fixtures::database;
 
     fn with_status(name: &str, ready: &str, pool: Option<ConnectionPool>) -> Database {
         let mut database = database("{}");
         database.metadata.name = Some(name.to_owned());
-        let ready = Condition {
-            type_: READY.to_owned(),
-            status: ready.to_owned(),
-            reason: String::new(),
-            message: String::new(),
-            observed_generation: None,
-            last_transition_time: Time(at(0)),
-        };
+        let ready = crate::fixtures::ready(ready);
         database.status =
             Some(DatabaseStatus { conditions: vec![ready], connection_pool: pool, ..DatabaseStatus::default() });
         database

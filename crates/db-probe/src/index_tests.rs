@@ -205,17 +205,9 @@ fn a_database_made_again_under_its_name_starts_over() {
 #[test]
 fn the_last_success_outlives_the_status_that_told_it() {
     use crate::fixtures::at;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     let with = |ready: &str, second| {
         let mut database = named("orders", "creds");
-        let ready = Condition {
-            type_: READY.to_owned(),
-            status: ready.to_owned(),
-            reason: String::new(),
-            message: String::new(),
-            observed_generation: None,
-            last_transition_time: Time(at(0)),
-        };
+        let ready = crate::fixtures::ready(ready);
         let status =
             DatabaseStatus { conditions: vec![ready], last_checked: Some(at(second).into()), ..Default::default() };
         database.status = Some(status);

@@ -5,7 +5,7 @@ use api_types::ConnectionPool;
 use async_trait::async_trait;
 use sql_client::{Row, Session, Statement};
 
-use super::rights::{Excess, Gap, Level, Rights, shown};
+use super::rights::{Excess, Gap, Level, Rights, counted, shown};
 use super::{Opened, Unreached, pool, product};
 
 /// A login on PostgreSQL.
@@ -141,10 +141,7 @@ fn keyword(text: &str) -> &str {
 
 fn object(kind: &str, row: &Row) -> String {
     let name = shown(row.text(3).unwrap_or_default());
-    match row.integer(5) {
-        Some(count) if count > 1 => format!("{kind} {name} and {} more", count - 1),
-        _ => format!("{kind} {name}"),
-    }
+    counted(format!("{kind} {name}"), row.integer(5))
 }
 
 fn through(row: &Row) -> String {

@@ -120,6 +120,15 @@ pub fn shown(name: &str) -> String {
     format!("\"{name}\"")
 }
 
+/// An object, and how many more of its kind are meant.
+#[must_use]
+pub fn counted(object: String, count: Option<i64>) -> String {
+    match count {
+        Some(count) if count > 1 => format!("{object} and {} more", count - 1),
+        _ => object,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use api_types::ConnectionPool;
 use async_trait::async_trait;
 use sql_client::{Row, Session, Statement};
 
-use super::rights::{Excess, Gap, Level, Rights, shown};
+use super::rights::{Excess, Gap, Level, Rights, counted, shown};
 use super::{Opened, Unreached, pool, product};
 
 /// A login on SQL Server.
@@ -173,10 +173,7 @@ fn object(row: &Row) -> String {
         kind => keyword(kind).to_ascii_lowercase().replace('_', " "),
     };
     let name = row.text(3).map(|name| format!(" {}", shown(name))).unwrap_or_default();
-    match row.integer(5) {
-        Some(count) if count > 1 => format!("{kind}{name} and {} more", count - 1),
-        _ => format!("{kind}{name}"),
-    }
+    counted(format!("{kind}{name}"), row.integer(5))
 }
 
 fn through(row: &Row) -> String {
