@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 /// Lines of a log that an error quotes.
-const QUOTED_LINES: usize = 20;
+const QUOTED_LINES: usize = 40;
 
 /// Runs `command` to its end, appending what it prints to `log`. Fails on a non-zero exit or after `deadline`.
 pub async fn run(command: &mut Command, log: &Path, deadline: Duration) -> Result<()> {
@@ -138,9 +138,9 @@ mod tests {
     fn only_the_last_lines_are_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("x.log");
-        let lines: Vec<String> = (0..50).map(|n| format!("line {n}")).collect();
+        let lines: Vec<String> = (0..60).map(|n| format!("line {n}")).collect();
         fs::write(&log, lines.join("\n")).unwrap();
         let quoted = quote(&log);
-        assert!(quoted.contains("line 49") && quoted.contains("line 30") && !quoted.contains("line 29"));
+        assert!(quoted.contains("line 59") && quoted.contains("line 20") && !quoted.contains("line 19"));
     }
 }

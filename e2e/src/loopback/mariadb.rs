@@ -28,8 +28,12 @@ impl MariaDb {
     pub async fn start(identity: Option<&Identity>) -> Result<Self> {
         let (folder, port) = (Folder::new(ACCOUNT)?, free_port().await?);
         let data = format!("--datadir={}", folder.text("data"));
+        // A server that starts removes what others keep in the same folder for temporary tables.
+        let temporary = format!("--tmpdir={}", folder.folder.path().display());
         let install = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=socket"];
-        folder.run(&[&install[..], &["--skip-test-db", "--innodb-log-file-size=4M", &data]].concat()).await?;
+        folder
+            .run(&[&install[..], &["--skip-test-db", "--innodb-log-file-size=4M", &data, &temporary]].concat())
+            .await?;
         let admin = format!(
             "CREATE USER harness@localhost IDENTIFIED BY '{ADMIN_PASSWORD}';\n\
              GRANT ALL PRIVILEGES ON *.* TO harness@localhost WITH GRANT OPTION;\n"
@@ -37,6 +41,7 @@ impl MariaDb {
         folder.write("init.sql", &admin)?;
         let mut options = vec![
             data,
+            temporary,
             format!("--socket={}", folder.text("socket")),
             format!("--pid-file={}", folder.text("pid")),
             format!("--init-file={}", folder.text("init.sql")),
