@@ -15,7 +15,12 @@ const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Runs the program with these flags, against the cluster under test.
 async fn bootstrap(area: &Area, flags: &[&str]) -> Result<Captured> {
-    let kubeconfig = area.harness().kubeconfig(None).await?;
+    bootstrap_as(area, None, flags).await
+}
+
+/// The same, run by this person.
+async fn bootstrap_as(area: &Area, person: Option<&str>, flags: &[&str]) -> Result<Captured> {
+    let kubeconfig = area.harness().kubeconfig(person).await?;
     let mut program = Command::new(images::program("bootstrap-mysql-schema").await?);
     program.args(flags).env("KUBECONFIG", kubeconfig.path()).env_remove("RUST_BACKTRACE");
     command::capture(&mut program, DEADLINE).await
@@ -124,6 +129,71 @@ async fn source(script: &str) -> Result<BTreeMap<String, String>> {
     shell.args(["-c", ". \"$0\" && env"]).arg(file.path());
     let environment = command::output(&mut shell, DEADLINE).await?;
     Ok(environment.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect())
+}
+
+#[tokio::test]
+async fn a_program_reads_one_json_object_and_a_developer_needs_no_other_rights() -> Result<()> {
+    let mut bed = Bed::new("cli-json").await?;
+    let (name, who) = (bed.database_name(), format!("dev-{}", bed.name()));
+    let object = object_name(&name);
+    let (user, creds) = (format!("--user={who}"), format!("--resource-name={object}-postgres-creds"));
+    bed.kubectl(&["create", "rolebinding", "ask", "--clusterrole=appdatabase-creator", &user]).await?;
+    let flags = here(&bed, &name, &["--cluster", "postgres-main", "--output", "json"]);
+    let answer = bootstrap_as(&bed, Some(&who), &flags).await?;
+    assert_eq!((answer.code, answer.stdout.as_str()), (Some(1), ""));
+    let refused = format!("get Secret {}/{object}-postgres-creds", bed.name());
+    assert!(answer.stderr.contains(&refused) && answer.stderr.contains("forbidden"), "{}", answer.stderr);
+
+    bed.kubectl(&["create", "role", "read", "--verb=get", "--resource=secrets", &creds]).await?;
+    bed.kubectl(&["create", "rolebinding", "read", "--role=read", &user]).await?;
+    let answer = bootstrap_as(&bed, Some(&who), &flags).await?;
+    ensure!(answer.success, "it failed: {}", answer.stderr);
+    let password = password(&mut bed, &format!("{object}-postgres-creds")).await?;
+    ensure!(!answer.stderr.contains(&password), "the password is on standard error");
+    let json: serde_json::Value = serde_json::from_str(&answer.stdout)?;
+    let host = "postgres-main.default.svc.cluster.local";
+    let expected = serde_json::json!({
+        "engine": "postgresql",
+        "host": host,
+        "port": 5432,
+        "database": name,
+        "username": format!("{name}_app"),
+        "password": password,
+        "connectionString": format!("postgresql://{name}_app:{password}@{host}:5432/{name}"),
+        "secret": {"namespace": bed.name(), "name": format!("{object}-postgres-creds")},
+    });
+    assert_eq!(json, expected);
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_what_kubectl_applies_and_touches_nothing() -> Result<()> {
+    let mut bed = Bed::new("cli-dry").await?;
+    let name = bed.database_name();
+    let flags = here(&bed, &name, &["--dry-run", "--deletion-policy", "Delete"]);
+    let answer = bootstrap(&bed, &flags).await?;
+    ensure!(answer.success && answer.stderr.is_empty(), "it failed: {}", answer.stderr);
+    let apps = bed.kubectl(&["get", "appdatabases", "-o", "name"]).await?;
+    assert_eq!(apps, "", "a dry run created something");
+    bed.apply(&serde_norway::from_str(&answer.stdout)?).await?;
+    let same = bootstrap(&bed, &here(&bed, &name, &["--deletion-policy", "Delete"])).await?;
+    ensure!(same.success && same.stdout.contains(" unchanged"), "it is another one: {same:?}");
+    bed.delete::<AppDatabase>(&object_name(&name)).await?;
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn a_shell_completes_flags_and_values() -> Result<()> {
+    let program = images::program("bootstrap-mysql-schema").await?;
+    let script = command::output(Command::new(program).args(["completion", "bash"]), DEADLINE).await?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), script)?;
+    let ask = r#". "$0"; COMP_WORDS=(bootstrap-mysql-schema --output ""); COMP_CWORD=2
+        function=$(complete -p bootstrap-mysql-schema | grep -o 'F [^ ]*' | cut -d' ' -f2)
+        "$function" bootstrap-mysql-schema "" --output; echo "${COMPREPLY[@]}""#;
+    let answer = command::output(Command::new("bash").args(["-c", ask]).arg(file.path()), DEADLINE).await?;
+    assert_eq!(answer.trim(), "text env json");
+    Ok(())
 }
 
 #[tokio::test]

@@ -3,11 +3,37 @@
 use std::time::Duration;
 
 use api_types::DeletionPolicy;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-/// Ask the DB Concierge for a MySQL database, a user and a Secret with the credentials
+/// Ask the DB Concierge for a database, a user and a Secret with the credentials
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXIT_CODES)]
+pub struct CommandLine {
+    /// The database that is asked for.
+    #[command(flatten)]
+    pub args: Option<Args>,
+
+    /// What is asked for instead.
+    #[command(subcommand)]
+    pub instead: Option<Instead>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ready (or created, with --no-wait), 1 failed or refused, 2 wrong command line, \
+3 not ready in time";
+
+/// What can be asked for instead of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Instead {
+    /// Print a completion script: source <(bootstrap-mysql-schema completion bash)
+    Completion {
+        /// The shell that is to complete
+        shell: Shell,
+    },
+}
+
+/// What database is asked for, and what is printed about it.
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Name of the database: letters, digits and underscores
     #[arg(long, value_parser = database_name)]
@@ -25,13 +51,21 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub deletion_policy: Option<Policy>,
 
-    /// Print the credentials to stdout as environment variables, and everything else to stderr
-    #[arg(long, conflicts_with = "no_wait")]
+    /// What goes to stdout; everything else then goes to stderr. env and json show the password
+    #[arg(long, short, value_enum, default_value_t = Output::Text, conflicts_with = "no_wait")]
+    pub output: Output,
+
+    /// Short for --output env
+    #[arg(long, conflicts_with_all = ["no_wait", "output"])]
     pub output_env: bool,
 
     /// Do not wait until the database is ready
     #[arg(long)]
     pub no_wait: bool,
+
+    /// Print the AppDatabase as YAML instead of creating it, for kubectl apply -f - or a repository
+    #[arg(long, conflicts_with_all = ["no_wait", "output", "output_env"])]
+    pub dry_run: bool,
 
     /// Seconds to wait
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -44,6 +78,17 @@ pub struct Args {
     /// Context of the kubeconfig [default: the current one]
     #[arg(long)]
     pub context: Option<String>,
+}
+
+/// What goes to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A text for people, without the password
+    Text,
+    /// Environment variables for a shell to source
+    Env,
+    /// One JSON object
+    Json,
 }
 
 /// The deletion policy, written as in the AppDatabase.
@@ -66,6 +111,12 @@ impl From<Policy> for DeletionPolicy {
 }
 
 impl Args {
+    /// What goes to stdout.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        if self.output_env { Output::Env } else { self.output }
+    }
+
     /// How long to wait.
     #[must_use]
     pub fn wait(&self) -> Duration {
@@ -82,35 +133,52 @@ fn database_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// The arguments that these flags come to; the first word of a command line is not among them.
+#[cfg(test)]
+pub fn parse(flags: &str) -> Result<Args, clap::Error> {
+    let words = std::iter::once("bootstrap-mysql-schema").chain(flags.split_whitespace());
+    CommandLine::try_parse_from(words).map(|line| line.args.unwrap())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(flags: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(std::iter::once("bootstrap-mysql-schema").chain(flags.split_whitespace()))
-    }
 
     #[test]
     fn two_flags_are_enough() {
         let args = parse("--name myapp --namespace myapp").unwrap();
         assert_eq!((args.cluster.as_str(), args.concierge_namespace.as_str()), ("cluster1-haproxy", "db-concierge"));
         assert_eq!((args.timeout, args.deletion_policy, args.no_wait), (300, None, false));
+        assert_eq!(args.output(), Output::Text);
     }
 
     #[test]
     fn flags_are_those_of_the_documentation() {
         let args =
             parse("--name a --namespace b --cluster my-pxc-haproxy --deletion-policy Delete --output-env").unwrap();
-        assert_eq!((args.deletion_policy, args.output_env), (Some(Policy::Delete), true));
+        assert_eq!((args.deletion_policy, args.output()), (Some(Policy::Delete), Output::Env));
+        assert_eq!(parse("--name a --namespace b -o json").unwrap().output(), Output::Json);
         for wrong in [
+            "",
             "--name a",
             "--name my-app --namespace b",
             "--name __ --namespace b",
             "--name a --namespace b --deletion-policy delete",
             "--name a --namespace b --output-env --no-wait",
+            "--name a --namespace b --output json --no-wait",
+            "--name a --namespace b --output json --output-env",
+            "--name a --namespace b --output yaml",
+            "--name a --namespace b --dry-run --no-wait",
             "--name a --namespace b --timeout 0",
+            "--name a completion bash",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn completion_takes_no_database() {
+        let line = CommandLine::try_parse_from(["bootstrap-mysql-schema", "completion", "zsh"]).unwrap();
+        assert_eq!(line.instead, Some(Instead::Completion { shell: Shell::Zsh }));
     }
 }

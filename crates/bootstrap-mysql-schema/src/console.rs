@@ -1,6 +1,7 @@
 //! Where text goes: the result to stdout, people's text to stdout too unless the result is for machines, progress to
-//! stderr and only if that is a terminal.
+//! stderr.
 
+use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -25,13 +26,36 @@ pub fn result(text: &str) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
 }
 
-/// A spinner, to be fed with what is waited for.
-#[must_use]
-pub fn spinner() -> ProgressBar {
-    let spinner = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
-        spinner.set_style(style);
+/// What is waited for: beside a spinner on a terminal, elsewhere one line for each change.
+#[derive(Debug)]
+pub struct Progress {
+    spinner: ProgressBar,
+    last: RefCell<String>,
+}
+
+impl Progress {
+    /// Begins.
+    #[must_use]
+    pub fn start() -> Self {
+        let spinner = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+            spinner.set_style(style);
+        }
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        Self { spinner, last: RefCell::default() }
     }
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    spinner
+
+    /// Shows what is waited for.
+    pub fn show(&self, message: &str) {
+        let is_news = self.last.replace(message.to_owned()) != message;
+        if self.spinner.is_hidden() && is_news && !message.is_empty() {
+            eprintln!("{message}");
+        }
+        self.spinner.set_message(message.to_owned());
+    }
+
+    /// Leaves nothing behind on a terminal.
+    pub fn end(self) {
+        self.spinner.finish_and_clear();
+    }
 }

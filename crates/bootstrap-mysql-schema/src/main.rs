@@ -2,6 +2,8 @@
 
 mod args;
 mod console;
+mod credentials;
+mod engine;
 mod error;
 mod output;
 mod request;
@@ -11,17 +13,17 @@ mod wait;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
-use args::Args;
+use args::{Args, CommandLine, Instead};
 use error::Error;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args).await {
+    match run(CommandLine::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -30,12 +32,28 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: &Args) -> anyhow::Result<()> {
+async fn run(line: CommandLine) -> anyhow::Result<()> {
+    match (line.instead, line.args) {
+        (Some(Instead::Completion { shell }), _) => Ok(console::result(&completion(shell))?),
+        (None, Some(args)) if args.dry_run => Ok(console::result(&steps::manifest(&args)?)?),
+        (None, Some(args)) => request(&args).await,
+        // The parser does not let it through.
+        (None, None) => CommandLine::command().print_help().context("the help cannot be printed"),
+    }
+}
+
+async fn request(args: &Args) -> anyhow::Result<()> {
     // An error says that a provider is installed already, which is what we want.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = client(args.context.as_deref()).await?;
     steps::run(args, client).await?;
     Ok(())
+}
+
+fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "bootstrap-mysql-schema", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 async fn client(context: Option<&str>) -> anyhow::Result<Client> {

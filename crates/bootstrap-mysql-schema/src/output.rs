@@ -1,11 +1,9 @@
-//! Turns a Ready AppDatabase, and its Secret, into what is printed. Pure. People never get to see the password.
-
-use std::collections::BTreeMap;
+//! Turns a Ready AppDatabase into the text that people see, which never holds the password. Pure.
 
 use api_types::AppDatabase;
-use k8s_openapi::ByteString;
 
 use crate::args::Args;
+use crate::engine::Engine;
 
 /// The lines before anything happens.
 pub fn header(args: &Args) -> String {
@@ -22,7 +20,8 @@ pub fn header(args: &Args) -> String {
 pub fn summary(app: &AppDatabase) -> Option<String> {
     let status = app.status.as_ref()?;
     let (user, secret) = (status.user_name.as_ref()?, status.secret_name.as_ref()?);
-    let (host, port) = endpoint(status.connection_string.as_ref()?)?;
+    let connection_string = status.connection_string.as_ref()?;
+    let (host, port) = endpoint(connection_string)?;
     let (database, namespace) = (&app.spec.db_name, &app.spec.app_namespace);
     Some(format!(
         "Database Created Successfully!\n\
@@ -37,13 +36,22 @@ pub fn summary(app: &AppDatabase) -> Option<String> {
            Name:      {secret}\n  \
            Namespace: {namespace}\n\
          \n\
-         Connect to MySQL:\n  \
-           mysql -h {host} \\\n        \
-                 -P {port} \\\n        \
-                 -u {user} \\\n        \
-                 -p************ \\\n        \
-                 {database}"
+         Connect to {}",
+        client(Engine::of(connection_string), (host, port), user, database)
     ))
+}
+
+/// The command of the server's own client, which is left to ask for the password.
+fn client(engine: Engine, (host, port): (&str, &str), user: &str, database: &str) -> String {
+    let (server, words, indent) = match engine {
+        Engine::Mysql => ("MySQL", ["mysql -h", "-P", "-u", "-p************"], 8),
+        Engine::Postgres => ("PostgreSQL", ["psql -h", "-p", "-U", "-W"], 7),
+    };
+    let [program, port_flag, user_flag, password] = words;
+    let next = format!(" \\\n{:indent$}", "");
+    format!(
+        "{server}:\n  {program} {host}{next}{port_flag} {port}{next}{user_flag} {user}{next}{password}{next}{database}"
+    )
 }
 
 /// Host and port of `mysql://user:<password>@host:port/database`.
@@ -53,34 +61,8 @@ fn endpoint(connection_string: &str) -> Option<(&str, &str)> {
     Some((host.trim_start_matches('[').trim_end_matches(']'), port))
 }
 
-/// The environment variables and the keys of the Secret that they come from.
-const VARIABLES: [(&str, &str); 6] = [
-    ("MYSQL_HOST", "host"),
-    ("MYSQL_PORT", "port"),
-    ("MYSQL_USER", "username"),
-    ("MYSQL_PASSWORD", "password"),
-    ("MYSQL_DATABASE", "database"),
-    ("MYSQL_URL", "connection-string"),
-];
-
-/// A shell script that sets the variables, for `source`. The error is the key that is missing or no text.
-pub fn environment(data: &BTreeMap<String, ByteString>) -> Result<String, &'static str> {
-    let line = |(variable, key)| {
-        let value = data.get(key).and_then(|value| std::str::from_utf8(&value.0).ok()).ok_or(key)?;
-        Ok(format!("export {variable}={}\n", quoted(value)))
-    };
-    VARIABLES.into_iter().map(line).collect()
-}
-
-/// Nothing has a meaning between single quotes; a single quote itself ends them, stands escaped, and begins anew.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     fn app() -> AppDatabase {
@@ -95,7 +77,7 @@ mod tests {
 
     #[test]
     fn people_see_the_documented_text() {
-        let args = Args::try_parse_from(["bootstrap-mysql-schema", "--name", "myapp", "--namespace", "myapp"]).unwrap();
+        let args = crate::args::parse("--name myapp --namespace myapp").unwrap();
         insta::assert_snapshot!(header(&args), @"
         DB Concierge - Bootstrap MySQL Schema
         Creating database: myapp
@@ -125,6 +107,22 @@ mod tests {
     }
 
     #[test]
+    fn postgresql_has_a_client_of_its_own() {
+        let mut app = app();
+        let string = "postgresql://myapp_app:<password>@postgres-main.default.svc.cluster.local:5432/myapp";
+        app.status.as_mut().unwrap().connection_string = Some(string.to_owned());
+        let text = summary(&app).unwrap();
+        insta::assert_snapshot!(&text[text.find("Connect").unwrap()..], @r"
+        Connect to PostgreSQL:
+          psql -h postgres-main.default.svc.cluster.local \
+               -p 5432 \
+               -U myapp_app \
+               -W \
+               myapp
+        ");
+    }
+
+    #[test]
     fn a_status_that_lacks_something_gives_no_summary() {
         let mut app = app();
         app.status.as_mut().unwrap().secret_name = None;
@@ -135,21 +133,5 @@ mod tests {
     fn an_endpoint_may_be_an_address() {
         assert_eq!(endpoint("mysql://u:<password>@[2001:db8::1]:3306/d"), Some(("2001:db8::1", "3306")));
         assert_eq!(endpoint("nonsense"), None);
-    }
-
-    #[test]
-    fn a_shell_gets_back_exactly_what_the_secret_holds() {
-        let hostile = "a b$HOME`id`\\'\"\n;#";
-        let data = VARIABLES.map(|(_, key)| (key.to_owned(), ByteString(format!("{key}{hostile}").into_bytes())));
-        let script = environment(&BTreeMap::from(data.clone())).unwrap();
-        let print = r#"printf %s "$MYSQL_HOST$MYSQL_PORT$MYSQL_USER$MYSQL_PASSWORD$MYSQL_DATABASE$MYSQL_URL""#;
-        let output = std::process::Command::new("sh").args(["-c", &format!("{script}{print}")]).output().unwrap();
-        let expected = VARIABLES.map(|(_, key)| key.to_owned() + hostile).concat();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        assert_eq!(environment(&BTreeMap::new()), Err("host"));
     }
 }

@@ -1,14 +1,19 @@
 //! Turns the command line into an AppDatabase, and compares it with one that is there. Pure.
 
 use api_types::{AppDatabase, AppDatabaseSpec, DeletionPolicy};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::Args;
 
 /// The AppDatabase to create. Fields without a flag have the defaults of the kind.
 pub fn app_database(args: &Args) -> serde_json::Result<AppDatabase> {
+    serde_json::from_value(manifest(args))
+}
+
+/// The AppDatabase as a person would write it, who leaves defaults to the API server.
+pub fn manifest(args: &Args) -> Value {
     let policy = args.deletion_policy.map(DeletionPolicy::from).unwrap_or_default();
-    serde_json::from_value(json!({
+    json!({
         "apiVersion": "db.stillwaters.io/v1",
         "kind": "AppDatabase",
         "metadata": { "name": object_name(&args.name), "namespace": args.concierge_namespace },
@@ -18,7 +23,7 @@ pub fn app_database(args: &Args) -> serde_json::Result<AppDatabase> {
             "appNamespace": args.namespace,
             "deletionPolicy": policy,
         },
-    }))
+    })
 }
 
 /// Kubernetes takes neither capitals nor underscores, and no dash at either end.
@@ -43,13 +48,10 @@ pub fn differences(args: &Args, existing: &AppDatabase) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     fn args(flags: &str) -> Args {
-        let base = ["bootstrap-mysql-schema", "--namespace", "shop"];
-        Args::try_parse_from(base.into_iter().chain(flags.split_whitespace())).unwrap()
+        crate::args::parse(&format!("--namespace shop {flags}")).unwrap()
     }
 
     fn created(flags: &str) -> AppDatabase {
@@ -62,6 +64,23 @@ mod tests {
         assert_eq!(app.metadata.name.as_deref(), Some("my-app"));
         assert_eq!(app.spec.db_name, "My_App");
         assert_eq!(object_name("_private_"), "private");
+    }
+
+    #[test]
+    fn a_manifest_is_what_a_person_would_write() {
+        let yaml = serde_norway::to_string(&manifest(&args("--name My_App"))).unwrap();
+        insta::assert_snapshot!(yaml, @"
+        apiVersion: db.stillwaters.io/v1
+        kind: AppDatabase
+        metadata:
+          name: my-app
+          namespace: db-concierge
+        spec:
+          appNamespace: shop
+          clusterRef: cluster1-haproxy
+          dbName: My_App
+          deletionPolicy: Retain
+        ");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The story: create the AppDatabase or find the same one, wait, print.
 
+use anyhow::Context as _;
 use api_types::AppDatabase;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::args::Args;
-use crate::console::{self, Console};
+use crate::args::{Args, Output};
+use crate::console::{self, Console, Progress};
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::{output, request, wait};
 
@@ -14,7 +16,7 @@ const MANAGER: &str = "bootstrap-mysql-schema";
 
 /// Does what the command line asks for.
 pub async fn run(args: &Args, client: Client) -> Result<(), Error> {
-    let console = Console { machine: args.output_env };
+    let console = Console { machine: args.output() != Output::Text };
     let api: Api<AppDatabase> = Api::namespaced(client.clone(), &args.concierge_namespace);
     console.say(&output::header(args))?;
     let (app, verb) = create(args, &api).await?;
@@ -24,16 +26,22 @@ pub async fn run(args: &Args, client: Client) -> Result<(), Error> {
         return Ok(console.say(&format!("Follow it with:\n  kubectl get appdatabase {name} -n {namespace} -w"))?);
     }
     console.say("Waiting for database provisioning...")?;
-    let spinner = console::spinner();
-    let ready = wait::until_ready(api, &app, args.wait(), &spinner).await;
-    spinner.finish_and_clear();
+    let progress = Progress::start();
+    let ready = wait::until_ready(api, &app, args.wait(), &progress).await;
+    progress.end();
     let ready = ready?;
     console.say("\u{2713} Database provisioned successfully!\n")?;
     console.say(&output::summary(&ready).ok_or_else(|| incomplete(&ready, "a part of its status"))?)?;
-    if args.output_env {
-        console::result(&environment(client, &ready).await?)?;
+    if args.output() != Output::Text {
+        console::result(&credentials(args, client, &ready).await?)?;
     }
     Ok(())
+}
+
+/// The AppDatabase that would be created, as YAML.
+pub fn manifest(args: &Args) -> anyhow::Result<String> {
+    let yaml = serde_norway::to_string(&request::manifest(args));
+    yaml.context("the AppDatabase cannot be represented")
 }
 
 /// Creates it, or finds it as it was created before.
@@ -62,7 +70,8 @@ fn same(args: &Args, existing: &AppDatabase) -> Result<(), Error> {
     if differences.is_empty() { Ok(()) } else { Err(Error::Different { object, differences }) }
 }
 
-async fn environment(client: Client, app: &AppDatabase) -> Result<String, Error> {
+/// What the Secret holds, as the machine that reads it wants it.
+async fn credentials(args: &Args, client: Client, app: &AppDatabase) -> Result<String, Error> {
     let namespace = &app.spec.app_namespace;
     let status = app.status.as_ref();
     let name = status.and_then(|status| status.secret_name.as_deref()).ok_or_else(|| incomplete(app, "its Secret"))?;
@@ -70,7 +79,11 @@ async fn environment(client: Client, app: &AppDatabase) -> Result<String, Error>
     let secret =
         secrets.get(name).await.map_err(|error| Error::api(format!("get Secret {namespace}/{name}"), error))?;
     let data = secret.data.unwrap_or_default();
-    output::environment(&data).map_err(|key| incomplete(app, &format!("key {key} of its Secret")))
+    let credentials = Credentials::read(&data).map_err(|key| incomplete(app, &format!("key {key} of its Secret")))?;
+    match args.output() {
+        Output::Json => Ok(format!("{:#}\n", credentials.json((namespace, name)))),
+        Output::Text | Output::Env => Ok(credentials.script()),
+    }
 }
 
 fn object(app: &AppDatabase) -> String {

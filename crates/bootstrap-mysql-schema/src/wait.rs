@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use api_types::{AppDatabase, AppDatabasePhase};
 use futures::TryStreamExt as _;
-use indicatif::ProgressBar;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, ResourceExt as _};
 use tokio::time::timeout;
 
+use crate::console::Progress;
 use crate::error::Error;
 
 /// What an AppDatabase looks like to somebody who waits for it.
@@ -34,16 +34,16 @@ fn state(app: &AppDatabase) -> State {
     }
 }
 
-/// Waits until the AppDatabase is Ready and gives it. The spinner shows what it is waiting for.
+/// Waits until the AppDatabase is Ready and gives it. `progress` shows what it is waiting for.
 pub async fn until_ready(
     api: Api<AppDatabase>,
     created: &AppDatabase,
     limit: Duration,
-    spinner: &ProgressBar,
+    progress: &Progress,
 ) -> Result<AppDatabase, Error> {
     let object = format!("{}/{}", created.namespace().unwrap_or_default(), created.name_any());
     let mut message = "it was not seen yet".to_owned();
-    match timeout(limit, watch(api, created, &object, spinner, &mut message)).await {
+    match timeout(limit, watch(api, created, &object, progress, &mut message)).await {
         Ok(result) => result,
         Err(_) => Err(Error::Timeout { object, seconds: limit.as_secs(), message }),
     }
@@ -53,7 +53,7 @@ async fn watch(
     api: Api<AppDatabase>,
     created: &AppDatabase,
     object: &str,
-    spinner: &ProgressBar,
+    progress: &Progress,
     waiting_for: &mut String,
 ) -> Result<AppDatabase, Error> {
     let action = || format!("watch AppDatabase {object}");
@@ -72,7 +72,10 @@ async fn watch(
             State::Ready => return Ok(app),
             State::Failed(message) => return Err(Error::Failed { object: object.to_owned(), message }),
             State::Waiting(message) => {
-                spinner.set_message(message.clone());
+                // What was just created has no status for a moment, which is no news.
+                if app.status.is_some() {
+                    progress.show(&message);
+                }
                 *waiting_for = message;
             }
         }
