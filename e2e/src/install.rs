@@ -15,6 +15,10 @@ pub const NAMESPACE: &str = "db-concierge";
 
 const ADMIN_SECRETS: &str = include_str!("../files/cluster/admin-secrets.yaml");
 
+/// Namespaces so labelled get no databases; the others do.
+const APP_NAMESPACES: &str =
+    r#"{"matchExpressions": [{"key": "e2e-databases", "operator": "NotIn", "values": ["none"]}]}"#;
+
 /// The chart's section for each operator's image.
 const SECTIONS: [(&str, &str); 3] =
     [("db-probe", "dbProbe"), ("dbhub-operator", "dbhubOperator"), ("concierge-operator", "conciergeOperator")];
@@ -44,6 +48,7 @@ async fn helm_install(harness: &Harness, images: &[ImageFile]) -> Result<()> {
     arguments.extend(["--namespace", NAMESPACE, "--take-ownership", "--wait", "--timeout=120s"].map(str::to_owned));
     arguments.push(format!("--set-file=trustBundle.pem={}", bundle.path().display()));
     arguments.extend(["--set=image.registry=localhost", "--set=image.tag=dev"].map(str::to_owned));
+    arguments.push(format!("--set-json=conciergeOperator.appNamespaceSelector={APP_NAMESPACES}"));
     arguments.extend(image_keys(images));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     harness.helm.run(&arguments).await.map(drop)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use api_types::AppDatabase;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Client;
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Selector};
 use kube::runtime::reflector::Store;
 use operator_runtime::events::EventSink;
 
@@ -24,6 +24,8 @@ pub struct Context {
     pub home: String,
     /// Tells this concierge apart from others that share a server.
     pub installation: String,
+    /// The namespaces that AppDatabases may put Secrets into.
+    pub app_namespaces: Selector,
     /// What watches have seen.
     pub stores: Stores,
     /// Sessions with the servers.

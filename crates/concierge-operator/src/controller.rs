@@ -63,6 +63,7 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         events: runtime.events.clone(),
         home: settings.home,
         installation: settings.installation,
+        app_namespaces: settings.app_namespaces,
         stores,
         pools: Pools::new(settings.connections_per_server, metrics),
         verified: Verified::default(),

@@ -38,6 +38,14 @@ pub enum Error {
         /// Its name.
         namespace: String,
     },
+    /// The concierge serves no such namespace.
+    #[error(
+        "the concierge puts no Secrets into namespace {namespace}, whose labels its appNamespaceSelector leaves out: whoever runs the concierge says which it takes"
+    )]
+    NamespaceLeftOut {
+        /// Its name.
+        namespace: String,
+    },
     /// The namespace of the application did not consent.
     #[error(
         "namespace {namespace} takes no Secret from AppDatabases of other namespaces: create the AppDatabase there, or annotate that namespace with db.stillwaters.io/allowed-namespaces={from}"
@@ -183,7 +191,7 @@ impl PublicError for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(Invalid::Reserved { .. }) => "ReservedName",
-            Self::Invalid(Invalid::NamespaceForbidden) => "NamespaceNotAllowed",
+            Self::Invalid(Invalid::NamespaceForbidden) | Self::NamespaceLeftOut { .. } => "NamespaceNotAllowed",
             Self::Invalid(_) => "InvalidSpec",
             Self::Server(error) => server_reason(error),
             Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } => "NamespaceNotFound",
@@ -210,9 +218,10 @@ impl PublicError for Error {
     fn retry(&self) -> Retry {
         match self {
             Self::Invalid(_) | Self::Server(_) | Self::Charset { .. } => Retry::OnChange,
-            Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } | Self::NamespaceNotShared { .. } => {
-                Retry::OnChange
-            }
+            Self::NamespaceNotFound { .. }
+            | Self::NamespaceTerminating { .. }
+            | Self::NamespaceLeftOut { .. }
+            | Self::NamespaceNotShared { .. } => Retry::OnChange,
             // A corrected admin Secret is seen at once; a server may lock an account that is tried too often.
             Self::Refused(_) | Self::RoleInUse { .. } | Self::Verification(_) | Self::AdminLogin { .. } => {
                 Retry::After(RELOOK)

@@ -6,6 +6,7 @@ use api_types::AppDatabase;
 use api_types::names::{ALLOWED_NAMESPACES, lists_namespace};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
+use kube::core::SelectorExt as _;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 use operator_runtime::error::call;
@@ -35,6 +36,9 @@ pub async fn namespace(ctx: &Context, app: &AppDatabase, request: &Request) -> R
     };
     if found.metadata.deletion_timestamp.is_some() {
         return Err(Error::NamespaceTerminating { namespace });
+    }
+    if !ctx.app_namespaces.matches(found.labels()) {
+        return Err(Error::NamespaceLeftOut { namespace });
     }
     let from = app.namespace().unwrap_or_default();
     let consents = |list: &String| lists_namespace(list, &from);

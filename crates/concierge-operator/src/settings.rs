@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
 use operator_runtime::error::call;
 use operator_runtime::{ApiError, RuntimeArgs};
@@ -34,6 +36,11 @@ pub struct OwnArgs {
     #[arg(long, env = "INSTALLATION_ID")]
     installation: Option<String>,
 
+    /// Label selector, as JSON, of the namespaces that AppDatabases may put Secrets into [default: every namespace
+    /// but the home namespace and kube-*]
+    #[arg(long, value_parser = namespace_selector)]
+    app_namespace_selector: Option<Selector>,
+
     /// Seconds between two looks at a healthy AppDatabase
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     drift_interval: u64,
@@ -58,6 +65,8 @@ pub struct Settings {
     pub home: String,
     /// Tells apart the concierges that share a server.
     pub installation: String,
+    /// The namespaces that AppDatabases may put Secrets into.
+    pub app_namespaces: Selector,
     /// Time between two looks at a healthy AppDatabase.
     pub drift_interval: Duration,
     /// Sessions that are open on one server at most.
@@ -77,6 +86,7 @@ impl Settings {
         Ok(Self {
             home,
             installation,
+            app_namespaces: args.app_namespace_selector.unwrap_or_default(),
             drift_interval: Duration::from_secs(args.drift_interval),
             connections_per_server: usize::from(args.connections_per_server),
             timeouts: Timeouts {
@@ -91,4 +101,30 @@ async fn namespace_uid(client: &Client, name: &str) -> Result<String, ApiError> 
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = call(format!("get Namespace {name}"), namespaces.get(name)).await?;
     Ok(namespace.uid().unwrap_or_default())
+}
+
+fn namespace_selector(json: &str) -> Result<Selector, String> {
+    let selector: LabelSelector = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    selector.try_into().map_err(|error: kube::core::ParseExpressionError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::SelectorExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_selector_is_kubernetes_own() {
+        let expressions =
+            r#"{"matchLabels": {"tier": "apps"}, "matchExpressions": [{"key": "locked", "operator": "DoesNotExist"}]}"#;
+        let selector = namespace_selector(expressions).unwrap();
+        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        assert!(selector.matches(&labels(&[("tier", "apps")])));
+        assert!(!selector.matches(&labels(&[("tier", "apps"), ("locked", "")])));
+        assert!(!selector.matches(&labels(&[])));
+        assert!(Selector::default().matches(&labels(&[])));
+        assert!(namespace_selector(r#"{"matchExpressions": [{"key": "a", "operator": "Is"}]}"#).is_err());
+        assert!(namespace_selector("tier=apps").is_err());
+    }
 }

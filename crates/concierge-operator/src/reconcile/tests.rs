@@ -6,7 +6,7 @@ use api_types::{AppDatabaseStatus, DeletionPolicy};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kube::core::PartialObjectMeta;
+use kube::core::{Expression, PartialObjectMeta};
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::watcher::Event;
 use operator_runtime::PublicError as _;
@@ -67,6 +67,7 @@ async fn play(scene: Scene, app: AppDatabase) -> (Result<Action, Error>, Vec<Str
         client,
         home: "db-concierge".into(),
         installation: "installation".into(),
+        app_namespaces: Expression::NotIn("databases".into(), ["none".into()].into()).into(),
         stores: Stores {
             admin_secrets: stored(scene.admin_secrets),
             app_secrets: stored(vec![]),
@@ -153,6 +154,20 @@ async fn a_namespace_decides_who_puts_secrets_into_it() {
         };
         assert_eq!(play(scene, app).await.0.unwrap_err().reason(), reason, "{annotations}");
     }
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_selector_leaves_out_gets_nothing() {
+    let mut left_out = namespace("team-a", "{}");
+    left_out.labels_mut().insert("databases".into(), "none".into());
+    let admin = admin_secret("{labels: {db.stillwaters.io/cluster: cluster1-haproxy}}", CLOSED_PORT);
+    let scene = Scene { admin_secrets: vec![(*admin).clone()], namespaces: vec![left_out], script: written() };
+    let (result, calls) = play(scene, app(DeletionPolicy::Retain)).await;
+    assert_eq!(result.unwrap_err().reason(), "NamespaceNotAllowed");
+    assert!(
+        calls[0].starts_with(r#"status "Failed" "the concierge puts no Secrets into namespace team-a"#),
+        "{calls:?}"
+    );
 }
 
 /// Port 1 of this machine, where nothing listens.
