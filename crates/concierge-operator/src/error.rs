@@ -217,8 +217,10 @@ impl PublicError for Error {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Invalid(_) | Self::Server(_) | Self::Charset { .. } => Retry::OnChange,
-            Self::NamespaceNotFound { .. }
+            Self::Invalid(_)
+            | Self::Server(_)
+            | Self::Charset { .. }
+            | Self::NamespaceNotFound { .. }
             | Self::NamespaceTerminating { .. }
             | Self::NamespaceLeftOut { .. }
             | Self::NamespaceNotShared { .. } => Retry::OnChange,
