@@ -191,14 +191,19 @@ fn is_name(text: &str) -> bool {
     is_quoted(name) && host.is_none_or(is_quoted)
 }
 
-/// Backticks alone: no sql_mode makes them anything but the quotes of a name.
+/// In backticks, or as a server writes it whose `sql_mode` has ANSI_QUOTES, which also reads it that way.
 fn is_quoted(text: &str) -> bool {
-    let inner = text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
-    inner.is_some_and(|inner| !inner.replace("``", "").contains('`'))
+    let quote = quote_of(text);
+    let inner = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inner.is_some_and(|inner| !inner.replace(&[quote, quote].iter().collect::<String>(), "").contains(quote))
 }
 
 fn unquoted(name: &str) -> String {
-    name.replace('`', "")
+    name.replace(quote_of(name), "")
+}
+
+fn quote_of(name: &str) -> char {
+    if name.starts_with('"') { '"' } else { '`' }
 }
 
 fn weigh(line: &str, through: &str) -> Rights {

@@ -53,6 +53,18 @@ fn options_count_and_words_inside_names_do_not() {
     );
 }
 
+#[test]
+fn a_server_with_ansi_quotes_is_understood() {
+    let lines = rows(&[r#"GRANT SELECT ON "a".* TO "ann"@"%""#, r#"GRANT "r1"@"%","odd,""name"@"h" TO "ann"@"%""#]);
+    let asked = list_grants_of_roles(&lines).unwrap();
+    assert_eq!(asked.expose_text(), r#"SHOW GRANTS FOR CURRENT_USER() USING "r1"@"%","odd,""name"@"h""#);
+    assert_eq!(
+        rights(&rows(&[r#"GRANT INSERT ON "orders"."it`ems" TO "ann"@"%""#])).to_string(),
+        "the login can write, by INSERT on \"orders.it`ems\": revoke it, and grant SELECT alone"
+    );
+    assert_eq!(privileges(&[r#"GRANT "r"; DROP TABLE t TO "b""#]), Unknown);
+}
+
 /// As MariaDB 10.11 answered a login with a default role, a role below it, and a role that it has to SET.
 const MARIADB: [&str; 9] = [
     "GRANT `r1` TO `ann`@`%`",
