@@ -1,8 +1,11 @@
 //! What every reconcile shares: the client, the stores that watches fill, the pools, and what this process verified.
 
+#[cfg(test)]
+pub mod fixtures;
+
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api_types::AppDatabase;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -11,6 +14,7 @@ use kube::core::{PartialObjectMeta, Selector};
 use kube::runtime::reflector::Store;
 use operator_runtime::events::EventSink;
 
+use crate::due::Due;
 use crate::pool::Pools;
 use crate::servers::Timeouts;
 
@@ -32,7 +36,9 @@ pub struct Context {
     pub pools: Pools,
     /// What was verified since this process started.
     pub verified: Verified,
-    /// How often a healthy object is looked at.
+    /// Which objects need a pass though no watch says so.
+    pub due: Arc<Due>,
+    /// How often the healthy objects of a server are looked at.
     pub drift_interval: Duration,
     /// How long servers may take.
     pub timeouts: Timeouts,
@@ -40,6 +46,8 @@ pub struct Context {
 
 /// What watches have seen.
 pub struct Stores {
+    /// The AppDatabases.
+    pub apps: Store<AppDatabase>,
     /// The Secrets of the home namespace that are not ours.
     pub admin_secrets: Store<Secret>,
     /// The Secrets that carry our label, in every namespace.
@@ -61,28 +69,26 @@ pub struct Mark {
 
 /// Verifications since this process started, by UID of the AppDatabase. Losing one costs one login.
 #[derive(Default)]
-pub struct Verified(Mutex<HashMap<String, (Mark, Instant)>>);
+pub struct Verified(Mutex<HashMap<String, Mark>>);
 
 /// Beyond this many entries the table starts over: it holds some of objects that are gone.
 const MOST_MARKS: usize = 50_000;
 
 impl Verified {
-    /// When exactly this was looked at last.
+    /// Whether exactly this was verified.
     #[must_use]
-    pub fn last_look(&self, app: &AppDatabase, mark: &Mark) -> Option<Instant> {
-        let table = self.lock();
-        let (known, at) = table.get(app.metadata.uid.as_deref()?)?;
-        (known == mark).then_some(*at)
+    pub fn holds(&self, app: &AppDatabase, mark: &Mark) -> bool {
+        self.lock().get(app.metadata.uid.as_deref().unwrap_or_default()) == Some(mark)
     }
 
-    /// Remembers that this was verified, or looked at once more.
+    /// Remembers that this was verified.
     pub fn remember(&self, app: &AppDatabase, mark: Mark) {
         let Some(uid) = app.metadata.uid.clone() else { return };
         let mut table = self.lock();
         if table.len() >= MOST_MARKS {
             table.clear();
         }
-        table.insert(uid, (mark, Instant::now()));
+        table.insert(uid, mark);
     }
 
     /// Forgets an object: it is gone, or something of it is about to change.
@@ -90,7 +96,7 @@ impl Verified {
         self.lock().remove(app.metadata.uid.as_deref().unwrap_or_default());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Mark, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Mark>> {
         // Every entry is complete, whatever a panicking thread did.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

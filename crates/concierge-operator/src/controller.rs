@@ -17,10 +17,11 @@ use operator_runtime::stores::{drop_managed_fields, reflect, watch_config};
 use operator_runtime::{OperatorContext, controller};
 
 use crate::context::{Context, Stores, Verified};
+use crate::due::Due;
 use crate::metrics::Metrics;
 use crate::pool::Pools;
 use crate::reconcile::reconcile;
-use crate::{OPERATOR, Settings};
+use crate::{OPERATOR, Settings, drift};
 
 /// Runs the controller until the runtime says stop.
 pub async fn run(runtime: OperatorContext, settings: Settings) {
@@ -42,6 +43,7 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         reflect(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watch_config(), drop_managed_fields);
 
     let (of_admin, of_namespace) = (apps.clone(), apps.clone());
+    let due = Arc::new(Due::default());
     let controller = Controller::for_stream(
         app_events
             .applied_objects()
@@ -53,11 +55,12 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
     .watches_stream(namespace_events.touched_objects(), move |namespace| {
         let name = namespace.name_any();
         all(&of_namespace, |app| app.spec.app_namespace == name)
-    });
+    })
+    .reconcile_on(Arc::clone(&due).stream());
 
-    let stores = Stores { admin_secrets, app_secrets, namespaces };
+    let metrics = Metrics::register(&runtime.registry, apps.clone());
+    let stores = Stores { apps, admin_secrets, app_secrets, namespaces };
     let synced = synced(&stores);
-    let metrics = Metrics::register(&runtime.registry, apps);
     let ctx = Arc::new(Context {
         client,
         events: runtime.events.clone(),
@@ -67,10 +70,17 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         stores,
         pools: Pools::new(settings.connections_per_server, metrics),
         verified: Verified::default(),
+        due,
         drift_interval: settings.drift_interval,
         timeouts: settings.timeouts,
     });
-    controller::drive(&runtime, controller, synced, move |app| reconcile(app, Arc::clone(&ctx))).await;
+    let looking = drift::run(Arc::clone(&ctx));
+    let driven = controller::drive(&runtime, controller, synced, move |app| reconcile(app, Arc::clone(&ctx)));
+    // Ends with the controller, which a stop ends.
+    tokio::select! {
+        () = driven => {}
+        () = looking => {}
+    }
 }
 
 fn synced(

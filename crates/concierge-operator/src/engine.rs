@@ -117,6 +117,15 @@ impl Engine {
         }
     }
 
+    /// A value as a literal of its SQL.
+    #[must_use]
+    pub fn literal(self, text: &str) -> String {
+        match self {
+            Self::Mysql => sql_client::quote::mysql::text(text),
+            Self::Postgres => sql_client::quote::postgres::text(text),
+        }
+    }
+
     /// How a connection string begins.
     #[must_use]
     pub fn scheme(self) -> &'static str {

@@ -85,7 +85,7 @@ pub async fn look(session: &mut Pooled, request: &Request) -> Result<ServerView,
         }
         result => result?,
     };
-    Ok(look::view(request.engine, &rows))
+    Ok(look::view(request, &rows))
 }
 
 /// Of two that make the same at the same time, one is told that it exists.

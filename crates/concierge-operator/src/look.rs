@@ -1,5 +1,6 @@
-//! One look at a server: the single statement that asks for everything the plan decides on, and the typed view that
-//! its rows make. Pure; [`crate::gather`] runs it. What the login may not see makes the statement fail, never a gap.
+//! One look at a server: the single statement that asks for everything the plan decides on, for one request or for
+//! many, and the typed view of each that its rows make. Pure; [`crate::gather`] runs it. What the login may not see makes
+//! the statement fail, never a gap.
 
 pub mod mysql;
 pub mod postgres;
@@ -58,45 +59,97 @@ impl ServerView {
     }
 }
 
-/// The statement of one look. It fails with "not found" where the ownership table is missing.
+/// The statement of one look at what a request names. It fails with "not found" where the ownership table is missing.
 #[must_use]
 pub fn statement(request: &Request) -> Statement {
-    match request.engine {
-        Engine::Mysql => mysql::statement(request),
-        Engine::Postgres => postgres::statement(request),
+    Statement::new("looking at the server", text(request.engine, &[request]))
+}
+
+/// The same for many requests of one server of that kind.
+#[must_use]
+pub fn statement_for_all(engine: Engine, requests: &[&Request]) -> Statement {
+    Statement::new("looking for drift", text(engine, requests))
+}
+
+fn text(engine: Engine, requests: &[&Request]) -> String {
+    let names = Names::of(engine, requests);
+    match engine {
+        Engine::Mysql => mysql::look(&names),
+        Engine::Postgres => postgres::look(&names),
     }
 }
 
-/// Reads the rows of [`statement`].
+/// Reads what the rows of such a statement say about one of its requests.
 #[must_use]
-pub fn view(engine: Engine, rows: &[Row]) -> ServerView {
-    let found = match engine {
-        Engine::Mysql => Found::Mysql(mysql::found(rows)),
-        Engine::Postgres => Found::Postgres(postgres::found(rows)),
+pub fn view(request: &Request, rows: &[Row]) -> ServerView {
+    let found = match request.engine {
+        Engine::Mysql => Found::Mysql(mysql::found(request, rows)),
+        Engine::Postgres => Found::Postgres(postgres::found(request, rows)),
     };
-    ServerView { claims: rows.iter().filter_map(claim).collect(), found }
+    ServerView { claims: rows.iter().filter_map(|row| claim(request, row)).collect(), found }
 }
 
-fn claim(row: &Row) -> Option<Claim> {
+/// The names that a look asks for, as lists of literals.
+pub struct Names {
+    databases: String,
+    users: String,
+}
+
+impl Names {
+    fn of(engine: Engine, requests: &[&Request]) -> Self {
+        let list = |kind: Kind| {
+            let literals: Vec<_> = requests.iter().map(|request| engine.literal(kind.name(request))).collect();
+            literals.join(", ")
+        };
+        Self { databases: list(Kind::Database), users: list(Kind::User) }
+    }
+}
+
+/// The rows with this tag; each row's second column says what it is about.
+fn tagged<'a>(rows: &'a [Row], tag: &'static str) -> impl Iterator<Item = (&'a str, &'a Row)> {
+    rows.iter().filter(move |row| row.text(0) == Some(tag)).filter_map(|row| Some((row.text(1)?, row)))
+}
+
+/// MySQL's table holds `App` and `app` as one name, PostgreSQL's as two; a server says which of them it found.
+fn claim(request: &Request, row: &Row) -> Option<Claim> {
     row.text(0).filter(|tag| *tag == "claim")?;
-    let kind = [Kind::Database, Kind::User].into_iter().find(|kind| Some(kind.as_str()) == row.text(1))?;
-    let origin = Origin::parse(row.text(3).unwrap_or_default());
-    Some(Claim { kind, owner: row.text(2).unwrap_or_default().to_owned(), origin })
+    let kind = [Kind::Database, Kind::User].into_iter().find(|kind| Some(kind.as_str()) == row.text(2))?;
+    let (wanted, name) = (kind.name(request), row.text(1)?);
+    let ours = match request.engine {
+        Engine::Mysql => name.eq_ignore_ascii_case(wanted),
+        Engine::Postgres => name == wanted,
+    };
+    let origin = Origin::parse(row.text(4).unwrap_or_default());
+    ours.then(|| Claim { kind, owner: row.text(3).unwrap_or_default().to_owned(), origin })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::fixtures::{postgres_request, request};
+
+    fn row(tag: &str, name: &str) -> Row {
+        Row::new([tag, name, "user", "i/ns/a/app", "adopted"].map(|text| Some(text.to_owned())).to_vec())
+    }
 
     #[test]
     fn claims_are_told_from_other_rows() {
-        let row =
-            |tag: &str| Row::new([tag, "user", "i/ns/a/app", "adopted"].map(|text| Some(text.to_owned())).to_vec());
-        for engine in [Engine::Mysql, Engine::Postgres] {
-            let view = view(engine, &[row("claim"), row("grant")]);
+        for request in [request("{}"), postgres_request("{}")] {
+            let view = view(&request, &[row("claim", "myapp_app"), row("grant", "myapp_app")]);
             let claim = Claim { kind: Kind::User, owner: "i/ns/a/app".into(), origin: Origin::Adopted };
             assert_eq!(view.claims, [claim]);
             assert!(view.claim(Kind::Database).is_none() && !view.exists(Kind::User));
+        }
+    }
+
+    #[test]
+    fn a_claim_belongs_to_the_name_that_the_server_would_find() {
+        let claims = |request: &Request, name| view(request, &[row("claim", name)]).claims.len();
+        for (name, on_mysql, on_postgres) in
+            [("myapp_app", 1, 1), ("MyApp_App", 1, 0), ("m\u{fd}app_app", 0, 0), ("other_app", 0, 0), ("myapp", 0, 0)]
+        {
+            assert_eq!(claims(&request("{}"), name), on_mysql, "{name}");
+            assert_eq!(claims(&postgres_request("{}"), name), on_postgres, "{name}");
         }
     }
 }

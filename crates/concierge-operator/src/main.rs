@@ -5,6 +5,8 @@ mod apply;
 mod context;
 mod controller;
 mod delete;
+mod drift;
+mod due;
 mod engine;
 mod error;
 mod finalizer;

@@ -1,27 +1,22 @@
 //! The story of one AppDatabase: gather, validate, plan, apply, report. A healthy one that nothing happened to costs
-//! nothing until its drift interval is over, and then one statement.
+//! nothing; [`crate::drift`] looks after all of those together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api_types::AppDatabase;
 use api_types::names::{RECONCILE, ROTATE};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use operator_runtime::backoff::requeue_after;
 
 use crate::apply::apply;
 use crate::context::{Context, Mark};
 use crate::error::Error;
 use crate::ledger::Owner;
-use crate::plan::{Intent, connection_template, is_settled, owner_annotation, plan};
+use crate::plan::{Intent, connection_template, owner_annotation, plan};
 use crate::servers::Server;
 use crate::status::{Facts, Outcome, report};
-use crate::validate::{Request, Surroundings, validate};
+use crate::validate::{Invalid, Request, Surroundings, validate};
 use crate::{delete, finalizer, gather};
-
-/// A look that comes this close to being due is taken for due.
-const EARLY: f64 = 0.8;
 
 /// Brings one AppDatabase to what its spec asks for.
 pub async fn reconcile(app: Arc<AppDatabase>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -29,11 +24,10 @@ pub async fn reconcile(app: Arc<AppDatabase>, ctx: Arc<Context>) -> Result<Actio
         return delete::delete(&app, &ctx).await;
     }
     match provision(&app, &ctx).await {
-        Ok(Pass::NotDue(left)) => Ok(requeue_after(left)),
-        Ok(Pass::AsItShouldBe) => Ok(requeue_after(ctx.drift_interval)),
+        Ok(Pass::NothingHappened) => Ok(Action::await_change()),
         Ok(Pass::Verified(facts)) => {
             report(&ctx, &app, Outcome::Ready(&facts)).await?;
-            Ok(requeue_after(ctx.drift_interval))
+            Ok(Action::await_change())
         }
         Err(error) => {
             ctx.verified.forget(&app);
@@ -45,61 +39,62 @@ pub async fn reconcile(app: Arc<AppDatabase>, ctx: Arc<Context>) -> Result<Actio
 
 /// How far a pass had to go.
 enum Pass {
-    /// Nothing happened, and the next look is due later.
-    NotDue(Duration),
-    /// One look found everything in place.
-    AsItShouldBe,
+    /// What was verified before still holds.
+    NothingHappened,
     /// Everything was checked, missing parts were made, and the application's login was tried.
     Verified(Facts),
 }
 
 /// What an AppDatabase asks for, of which server, and whose it will be.
-struct Target {
-    server: Server,
-    request: Request,
-    owner: Owner,
+pub struct Target {
+    /// The server.
+    pub server: Server,
+    /// What is asked of it.
+    pub request: Request,
+    /// Whose it will be.
+    pub owner: Owner,
     object: String,
 }
 
-async fn target(app: &AppDatabase, ctx: &Context) -> Result<Target, Error> {
-    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
-    let server = gather::server(ctx, app)?.admit(&app.spec.cluster_ref, &namespace)?;
-    let request = validate(&app.spec, Surroundings::of(&ctx.home, &server))?;
-    gather::namespace(ctx, app, &request).await?;
-    let owner = Owner::new(&ctx.installation, &namespace, &name, &request.app_namespace);
-    Ok(Target { server, request, owner, object: owner_annotation(&namespace, &name) })
+impl Target {
+    /// What the spec asks of the server that serves it.
+    pub fn new(app: &AppDatabase, ctx: &Context, server: Server) -> Result<Self, Invalid> {
+        let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+        let request = validate(&app.spec, Surroundings::of(&ctx.home, &server))?;
+        let owner = Owner::new(&ctx.installation, &namespace, &name, &request.app_namespace);
+        Ok(Self { server, request, owner, object: owner_annotation(&namespace, &name) })
+    }
+
+    /// What must not change for a verification to hold.
+    #[must_use]
+    pub fn mark(&self, app: &AppDatabase, ctx: &Context) -> Mark {
+        Mark {
+            generation: app.metadata.generation,
+            secret: gather::secret_version(ctx, &self.request).unwrap_or_default(),
+            server: self.server.version.clone(),
+        }
+    }
 }
 
 async fn provision(app: &AppDatabase, ctx: &Context) -> Result<Pass, Error> {
-    let target = target(app, ctx).await?;
+    let server = gather::server(ctx, app)?.admit(&app.spec.cluster_ref, &app.namespace().unwrap_or_default())?;
+    let target = Target::new(app, ctx, server)?;
+    gather::namespace(ctx, app, &target.request).await?;
     let asked = Asked::of(app);
-    let mark = mark(app, ctx, &target);
-    let last_look = ctx.verified.last_look(app, &mark).filter(|_| !asked.anything());
-    if let Some(left) = last_look.and_then(|at| ctx.drift_interval.mul_f64(EARLY).checked_sub(at.elapsed())) {
-        return Ok(Pass::NotDue(left));
+    let mark = target.mark(app, ctx);
+    if ctx.verified.holds(app, &mark) && !asked.anything() {
+        return Ok(Pass::NothingHappened);
     }
     finalizer::follow_policy(ctx, app, asked.provisioned).await?;
     let cluster = app.spec.cluster_ref.as_str();
     let mut session = ctx.pools.session(&target.server).await.map_err(|error| Error::session(cluster, error))?;
     let view = gather::look(&mut session, &target.request).await.map_err(|error| Error::statement(cluster, error))?;
-    if last_look.is_some() && is_settled(&target.request, &target.owner, &view) {
-        ctx.verified.remember(app, mark);
-        return Ok(Pass::AsItShouldBe);
-    }
     let inputs = gather::inputs(ctx, &mut session, (&target.server, &target.request), view, cluster).await?;
     let intent = intent(app, &target, &asked);
     let plan = plan(&intent, &inputs)?;
     let done = apply(ctx, app, &intent, &plan, &mut session, inputs.secret.as_ref()).await?;
     ctx.verified.remember(app, Mark { secret: done.secret_version, ..mark });
     Ok(Pass::Verified(facts(&target, done.changed || asked.anything())))
-}
-
-fn mark(app: &AppDatabase, ctx: &Context, target: &Target) -> Mark {
-    Mark {
-        generation: app.metadata.generation,
-        secret: gather::secret_version(ctx, &target.request).unwrap_or_default(),
-        server: target.server.version.clone(),
-    }
 }
 
 fn intent<'a>(app: &'a AppDatabase, target: &'a Target, asked: &Asked) -> Intent<'a> {

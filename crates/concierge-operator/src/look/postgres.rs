@@ -3,6 +3,7 @@
 
 use sql_client::{Row, Statement};
 
+use super::{Names, tagged};
 use crate::ledger::postgres::TABLE;
 use crate::validate::Request;
 
@@ -61,44 +62,41 @@ pub struct RoleView {
     pub joined: bool,
 }
 
-/// The statement of one look.
-#[must_use]
-pub fn statement(request: &Request) -> Statement {
+/// The text of one look.
+pub fn look(names: &Names) -> String {
+    let Names { databases, users } = names;
     let rights = "pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a";
-    let sql = format!(
-        "SELECT 'claim', \"kind\", \"owner\", \"origin\", NULL, NULL, NULL FROM {TABLE} \
-         WHERE (\"kind\" = 'database' AND \"name\" = '{database}') OR (\"kind\" = 'user' AND \"name\" = '{user}') \
-         UNION ALL SELECT 'database', pg_catalog.pg_get_userbyid(d.datdba)::text, \
+    format!(
+        "SELECT 'claim', \"name\", \"kind\", \"owner\", \"origin\", NULL, NULL, NULL FROM {TABLE} \
+         WHERE (\"kind\" = 'database' AND \"name\" IN ({databases})) OR (\"kind\" = 'user' AND \"name\" IN ({users})) \
+         UNION ALL SELECT 'database', d.datname::text, pg_catalog.pg_get_userbyid(d.datdba)::text, \
          pg_catalog.pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datallowconn::text, \
          (EXISTS (SELECT 1 FROM {rights} WHERE a.grantee = 0))::text, \
          ((SELECT pg_catalog.count(DISTINCT a.privilege_type) FROM {rights} WHERE a.grantee = d.datdba) = {RIGHTS})::text \
-         FROM pg_catalog.pg_database d WHERE d.datname = '{database}' \
-         UNION ALL SELECT 'role', (r.rolcanlogin AND NOT r.rolcreatedb AND NOT r.rolcreaterole)::text, \
+         FROM pg_catalog.pg_database d WHERE d.datname::text IN ({databases}) \
+         UNION ALL SELECT 'role', r.rolname::text, (r.rolcanlogin AND NOT r.rolcreatedb AND NOT r.rolcreaterole)::text, \
          (EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles me ON me.oid = m.member \
          WHERE m.roleid = r.oid AND m.grantor = me.oid AND me.rolname = current_user))::text, NULL, NULL, NULL, NULL \
-         FROM pg_catalog.pg_roles r WHERE r.rolname = '{user}'",
-        database = request.database,
-        user = request.user,
-    );
-    Statement::new("looking at the server", sql)
+         FROM pg_catalog.pg_roles r WHERE r.rolname::text IN ({users})"
+    )
 }
 
-/// Reads the rows of [`statement`] but the claims.
+/// Reads what the rows of [`look`] say about a request, but the claims.
 #[must_use]
-pub fn found(rows: &[Row]) -> Found {
-    let row = |tag| rows.iter().find(|row| row.text(0) == Some(tag));
+pub fn found(request: &Request, rows: &[Row]) -> Found {
+    let row = |tag, name: &str| tagged(rows, tag).find(|(found, _)| *found == name).map(|(_, row)| row);
     let text = |row: &Row, column| row.text(column).unwrap_or_default().to_owned();
     let is = |row: &Row, column| row.boolean(column) == Some(true);
     Found {
-        database: row("database").map(|row| DatabaseView {
-            owner: text(row, 1),
-            encoding: text(row, 2),
-            locale: text(row, 3),
-            open: is(row, 4),
-            public: is(row, 5),
-            complete: is(row, 6),
+        database: row("database", request.database.as_str()).map(|row| DatabaseView {
+            owner: text(row, 2),
+            encoding: text(row, 3),
+            locale: text(row, 4),
+            open: is(row, 5),
+            public: is(row, 6),
+            complete: is(row, 7),
         }),
-        role: row("role").map(|row| RoleView { plain: is(row, 1), joined: is(row, 2) }),
+        role: row("role", request.user.as_str()).map(|row| RoleView { plain: is(row, 2), joined: is(row, 3) }),
     }
 }
 
@@ -115,7 +113,8 @@ pub fn count_contents() -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fixtures::postgres_request;
+    use crate::look;
+    use crate::plan::fixtures::{postgres_request, readable};
 
     fn row(columns: &[&str]) -> Row {
         Row::new(columns.iter().map(|column| Some((*column).to_owned())).collect())
@@ -123,11 +122,11 @@ mod tests {
 
     #[test]
     fn a_look_is_one_statement() {
-        let sql = statement(&postgres_request("{}"));
-        insta::assert_snapshot!(sql.expose_text().replace(" UNION", "\nUNION"), @r#"
-        SELECT 'claim', "kind", "owner", "origin", NULL, NULL, NULL FROM "concierge"."ownership" WHERE ("kind" = 'database' AND "name" = 'myapp') OR ("kind" = 'user' AND "name" = 'myapp_app')
-        UNION ALL SELECT 'database', pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datallowconn::text, (EXISTS (SELECT 1 FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = 0))::text, ((SELECT pg_catalog.count(DISTINCT a.privilege_type) FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = d.datdba) = 3)::text FROM pg_catalog.pg_database d WHERE d.datname = 'myapp'
-        UNION ALL SELECT 'role', (r.rolcanlogin AND NOT r.rolcreatedb AND NOT r.rolcreaterole)::text, (EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles me ON me.oid = m.member WHERE m.roleid = r.oid AND m.grantor = me.oid AND me.rolname = current_user))::text, NULL, NULL, NULL, NULL FROM pg_catalog.pg_roles r WHERE r.rolname = 'myapp_app'
+        let sql = readable(look::statement(&postgres_request("{}")).expose_text());
+        insta::assert_snapshot!(sql.replace(" UNION", "\nUNION"), @r#"
+        SELECT 'claim', "name", "kind", "owner", "origin", NULL, NULL, NULL FROM "concierge"."ownership" WHERE ("kind" = 'database' AND "name" IN ('myapp')) OR ("kind" = 'user' AND "name" IN ('myapp_app'))
+        UNION ALL SELECT 'database', d.datname::text, pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datallowconn::text, (EXISTS (SELECT 1 FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = 0))::text, ((SELECT pg_catalog.count(DISTINCT a.privilege_type) FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = d.datdba) = 3)::text FROM pg_catalog.pg_database d WHERE d.datname::text IN ('myapp')
+        UNION ALL SELECT 'role', r.rolname::text, (r.rolcanlogin AND NOT r.rolcreatedb AND NOT r.rolcreaterole)::text, (EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles me ON me.oid = m.member WHERE m.roleid = r.oid AND m.grantor = me.oid AND me.rolname = current_user))::text, NULL, NULL, NULL, NULL FROM pg_catalog.pg_roles r WHERE r.rolname::text IN ('myapp_app')
         "#);
         insta::assert_snapshot!(count_contents().expose_text().replace(" + ", "\n+ "), @"
         SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE oid >= 16384::pg_catalog.oid)
@@ -146,8 +145,10 @@ mod tests {
     #[test]
     fn rows_become_a_view() {
         let rows = [
-            row(&["database", "myapp_app", "UTF8", "C.UTF-8", "true", "false", "true"]),
-            row(&["role", "true", "false"]),
+            row(&["database", "MyApp", "other", "UTF8", "C.UTF-8", "true", "true", "false"]),
+            row(&["role", "MyApp_app", "false", "true"]),
+            row(&["database", "myapp", "myapp_app", "UTF8", "C.UTF-8", "true", "false", "true"]),
+            row(&["role", "myapp_app", "true", "false"]),
         ];
         let database = DatabaseView {
             owner: "myapp_app".into(),
@@ -158,7 +159,8 @@ mod tests {
             complete: true,
         };
         let role = RoleView { plain: true, joined: false };
-        assert_eq!(found(&rows), Found { database: Some(database), role: Some(role) });
-        assert_eq!(found(&[]), Found::default());
+        let request = postgres_request("{}");
+        assert_eq!(found(&request, &rows), Found { database: Some(database), role: Some(role) });
+        assert_eq!(found(&request, &rows[..2]), Found::default());
     }
 }

@@ -5,20 +5,14 @@ use api_types::names::FINALIZER;
 use api_types::{AppDatabaseStatus, DeletionPolicy};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Resource;
-use kube::core::{Expression, PartialObjectMeta};
-use kube::runtime::reflector::{self, Lookup, Store};
-use kube::runtime::watcher::Event;
+use kube::core::PartialObjectMeta;
 use operator_runtime::PublicError as _;
-use operator_runtime::events::EventSink;
 use operator_runtime::testing::{Exchange, FakeApi};
 use serde_json::json;
 
 use super::*;
-use crate::context::{Stores, Verified};
-use crate::metrics::Metrics;
-use crate::plan::fixtures::{TIMEOUTS, admin_secret, spec};
-use crate::pool::Pools;
+use crate::context::fixtures::{Seen, context};
+use crate::plan::fixtures::{admin_secret, spec};
 
 const OBJECT: &str = "/apis/db.stillwaters.io/v1/namespaces/team-a/appdatabases/shop";
 const STATUS: &str = "/apis/db.stillwaters.io/v1/namespaces/team-a/appdatabases/shop/status";
@@ -42,17 +36,6 @@ fn deleted(policy: DeletionPolicy) -> AppDatabase {
     app
 }
 
-fn stored<K>(objects: Vec<K>) -> Store<K>
-where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + 'static,
-{
-    let (store, mut writer) = reflector::store();
-    for object in objects {
-        writer.apply_watcher_event(&Event::Apply(object));
-    }
-    store
-}
-
 struct Scene {
     admin_secrets: Vec<Secret>,
     namespaces: Vec<PartialObjectMeta<Namespace>>,
@@ -62,22 +45,8 @@ struct Scene {
 /// Reconciles and gives the outcome with every call as `METHOD path body`.
 async fn play(scene: Scene, app: AppDatabase) -> (Result<Action, Error>, Vec<String>) {
     let (client, api) = FakeApi::new(scene.script);
-    let ctx = Context {
-        events: EventSink::new(client.clone(), crate::OPERATOR, "test"),
-        client,
-        home: "db-concierge".into(),
-        installation: "installation".into(),
-        app_namespaces: Expression::NotIn("databases".into(), ["none".into()].into()).into(),
-        stores: Stores {
-            admin_secrets: stored(scene.admin_secrets),
-            app_secrets: stored(vec![]),
-            namespaces: stored(scene.namespaces),
-        },
-        pools: Pools::new(1, Metrics::default()),
-        verified: Verified::default(),
-        drift_interval: Duration::from_mins(10),
-        timeouts: TIMEOUTS,
-    };
+    let seen = Seen { admin_secrets: scene.admin_secrets, namespaces: scene.namespaces, ..Seen::default() };
+    let ctx = context(client, seen);
     let result = reconcile(Arc::new(app), Arc::new(ctx)).await;
     let calls = api.calls().into_iter().map(|call| match call.path.as_str() {
         EVENTS => format!("event {} {}", call.body["type"], call.body["reason"]),
