@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::{ADDRESS, Folder, Running};
 use crate::cluster::pki::Identity;
 use crate::servers::connect;
-use crate::servers::mariadb::ACCOUNT;
+use crate::servers::mariadb::{ACCOUNT, CONCIERGE_GRANT};
 use crate::testing::bed::Login;
 use crate::testing::process::free_port;
 
@@ -69,6 +69,12 @@ impl MariaDb {
         admin_on(&self.running.folder.text("socket")).await
     }
 
+    /// A connection as somebody else, over TCP.
+    pub async fn session(&self, user: &str, password: &str, database: &str) -> Result<Conn> {
+        let options = OptsBuilder::default().ip_or_hostname(ADDRESS).tcp_port(self.port).prefer_socket(false);
+        connect("MariaDB", options.user(Some(user)).db_name(Some(database)), &SecretString::from(password)).await
+    }
+
     /// Runs statements as administrator.
     pub async fn run(&self, statements: &[&str]) -> Result<()> {
         let mut admin = self.admin().await?;
@@ -76,6 +82,12 @@ impl MariaDb {
             admin.query_drop(*statement).await.with_context(|| format!("`{statement}` failed"))?;
         }
         admin.disconnect().await.context("cannot close the connection")
+    }
+
+    /// Makes the concierge's administrator.
+    pub async fn concierge(&self, password: &str) -> Result<()> {
+        let user = format!("CREATE USER 'concierge_admin'@'%' IDENTIFIED BY '{password}'");
+        self.run(&[&user, CONCIERGE_GRANT]).await
     }
 
     /// A login that may read a database of its own name.

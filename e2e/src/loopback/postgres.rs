@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Config};
 
 use super::{ADDRESS, Folder, POLL, Running, START_DEADLINE};
 use crate::cluster::pki::Identity;
-use crate::servers::postgres::{ACCOUNT, PROGRAMS, connect};
+use crate::servers::postgres::{ACCOUNT, PROGRAMS, connect, ensure_concierge};
 use crate::testing::bed::Login;
 use crate::testing::process::free_port;
 
@@ -70,6 +70,11 @@ impl Postgres {
     /// Runs statements as superuser.
     pub async fn run(&self, statements: &str) -> Result<()> {
         self.admin().await?.batch_execute(statements).await.with_context(|| format!("`{statements}` failed"))
+    }
+
+    /// Makes the concierge's administrator.
+    pub async fn concierge(&self, password: &str) -> Result<()> {
+        ensure_concierge(&self.admin().await?, password).await
     }
 
     /// A login with a database of its own name.

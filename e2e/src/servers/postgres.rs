@@ -48,7 +48,7 @@ pub(crate) async fn connect(mut config: Config, database: &str) -> Result<Client
 }
 
 /// Makes the concierge's administrator, or gives it this password.
-pub(super) async fn ensure_concierge(superuser: &Client, password: &str) -> Result<()> {
+pub(crate) async fn ensure_concierge(superuser: &Client, password: &str) -> Result<()> {
     let known = superuser.query_opt("SELECT 1 FROM pg_roles WHERE rolname = 'concierge_admin'", &[]).await?;
     let verb = if known.is_some() { "ALTER" } else { "CREATE" };
     let made = superuser.batch_execute(&format!("{verb} ROLE {CONCIERGE_ROLE} '{password}'")).await;

@@ -89,7 +89,16 @@ impl BareApi {
 
     /// Defines the kinds that db-probe watches.
     pub async fn define_databases(&self) -> Result<()> {
-        for definition in ["crds/dbhub.tas.io_databases.yaml", "crds/dbhub.tas.io_dbhubinstances.yaml"] {
+        self.define(&["crds/dbhub.tas.io_databases.yaml", "crds/dbhub.tas.io_dbhubinstances.yaml"]).await
+    }
+
+    /// Defines the kind that the concierge watches.
+    pub async fn define_app_databases(&self) -> Result<()> {
+        self.define(&["crds/db.stillwaters.io_appdatabases.yaml"]).await
+    }
+
+    async fn define(&self, definitions: &[&str]) -> Result<()> {
+        for definition in definitions {
             let path = workspace_root().join(definition);
             self.kubectl.apply(None, &std::fs::read_to_string(path)?).await?;
         }

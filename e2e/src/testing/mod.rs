@@ -14,6 +14,7 @@ pub mod http;
 pub mod hub;
 mod kubeconfig;
 pub mod leaks;
+pub mod local_concierge;
 pub mod local_probe;
 pub mod manifests;
 mod namespace;
