@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api_types::{
     CaKind, CaRef, CredentialsRef, DBHubInstance, Database, DatabasePhase, Privileges, SqliteVolume, names,
 };
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -20,6 +20,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use operator_runtime::{BoxError, OperatorContext, controller, stores};
 
 use crate::changes::{Change, changes};
+use crate::idle::Idle;
 use crate::metrics::{Figures, REVISION};
 use crate::options::Settings;
 use crate::plan::names::OPERATOR;
@@ -36,29 +37,41 @@ pub async fn run(operator: OperatorContext, settings: Settings) -> Result<(), Bo
         stores::reflect(Api::all(client.clone()), stores::watch_config(), stores::drop_managed_fields);
     let (databases, database_events) =
         stores::reflect(Api::all(client.clone()), stores::watch_config(), stores::drop_managed_fields);
-    // Our own status writes concern nobody; the `reconcile` annotation asks for a pass.
-    let asked = predicates::generation.combine(predicates::annotations);
-    let own_events = own_events.applied_objects().predicate_filter(asked, PredicateConfig::default());
     let (deployments, deployment_owners) = owned::<Deployment>(&client);
-    let controller = Controller::for_stream(own_events, instances.clone())
-        .reconcile_on(by_database(instances.clone(), database_events))
-        .reconcile_on(by_secret(&client, &instances, &databases))
-        .reconcile_on(by_config_map(&client, &instances, &databases))
-        .reconcile_on(by_claim(&client, &instances, &databases))
-        .reconcile_on(deployment_owners)
-        .reconcile_on(owned::<Service>(&client).1)
-        .reconcile_on(owned::<ServiceAccount>(&client).1)
-        .reconcile_on(owned::<NetworkPolicy>(&client).1)
-        .reconcile_on(owned::<PodDisruptionBudget>(&client).1);
+    let concerned = stream::select_all([
+        by_database(instances.clone(), database_events).boxed(),
+        by_secret(&client, &instances, &databases).boxed(),
+        by_config_map(&client, &instances, &databases).boxed(),
+        by_claim(&client, &instances, &databases).boxed(),
+        deployment_owners.boxed(),
+        owned::<Service>(&client).1.boxed(),
+        owned::<ServiceAccount>(&client).1.boxed(),
+        owned::<NetworkPolicy>(&client).1.boxed(),
+        owned::<PodDisruptionBudget>(&client).1.boxed(),
+    ]);
+    let idle = Arc::new(Idle::default());
+    let (by_own, by_others) = (idle.clone(), idle.clone());
+    let own_events = asked_for(own_events).inspect_ok(move |instance| by_own.heard(&ObjectRef::from_obj(instance)));
+    let concerned = concerned.inspect(move |instance| by_others.heard(instance));
+    let controller = Controller::for_stream(own_events, instances.clone()).reconcile_on(concerned);
     let verifications = Arc::new(Verifications::default());
     Figures { instances, deployments, verifications: verifications.clone() }.register(&operator.registry);
     let synced = {
         let databases = databases.clone();
         async move { databases.wait_until_ready().await }
     };
-    let context = Arc::new(Context { operator: operator.clone(), databases, verifications, settings });
+    let context = Arc::new(Context { operator: operator.clone(), databases, verifications, idle, settings });
     controller::drive(&operator, controller, synced, move |instance| reconcile(instance, context.clone())).await;
     Ok(())
+}
+
+/// Instances that are new or were changed. Our own status writes concern nobody; the `reconcile` annotation asks for a
+/// pass.
+fn asked_for(
+    events: impl Stream<Item = watcher::Result<watcher::Event<DBHubInstance>>>,
+) -> impl Stream<Item = watcher::Result<DBHubInstance>> {
+    let asked = predicates::generation.combine(predicates::annotations);
+    events.applied_objects().predicate_filter(asked, PredicateConfig::default())
 }
 
 /// What of a Database matters to instances: not when it was last checked.

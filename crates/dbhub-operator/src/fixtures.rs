@@ -1,13 +1,16 @@
 //! What tests start from: objects out of short YAML.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use api_types::{DBHubInstance, Database, DatabaseSpec, Policy};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::gather::{Candidate, Keyed};
 use crate::validate::source::{Source, judge};
+use crate::verify::Target;
 
 /// A CA certificate as PEM.
 pub fn ca_pem() -> String {
@@ -87,4 +90,52 @@ pub fn candidates(yaml: &str) -> Vec<Candidate> {
 pub fn sources(yaml: &str) -> Vec<Source> {
     let verdicts = judge(candidates(yaml), &Policy::default(), None);
     verdicts.into_iter().map(|verdict| verdict.result.unwrap()).collect()
+}
+
+/// Answers each connection with the next of these responses, in order, and keeps the requests.
+pub async fn server(answers: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = requests.clone();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut chunk = [0; 4096];
+                let read = stream.read(&mut chunk).await.unwrap();
+                request.extend_from_slice(&chunk[..read]);
+            }
+            seen.lock().unwrap().push(String::from_utf8(request).unwrap());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address, requests)
+}
+
+/// An HTTP response.
+pub fn http(status: &str, type_: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {type_}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A response with one event, which carries this result.
+pub fn event(result: &str) -> String {
+    http(
+        "200 OK",
+        "text/event-stream",
+        &format!("event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{result}}}\n\n"),
+    )
+}
+
+/// A result of `initialize`.
+pub const HELLO: &str = r#"{"protocolVersion":"2025-06-18","serverInfo":{"name":"DBHub MCP Server"}}"#;
+
+/// A DBHub at this address that should have these tools.
+pub fn target(address: String, tools: &[&str]) -> Target {
+    let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+    Target { address, host: "acme.ns.svc:8080".into(), token: Some("s3cret".into()), tools }
 }

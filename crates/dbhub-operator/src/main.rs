@@ -7,6 +7,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod gather;
+mod idle;
 mod metrics;
 mod options;
 mod plan;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use api_types::{DBHubInstance, Database};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt as _};
 use operator_runtime::apply::apply_status;
 use operator_runtime::backoff::{jittered, requeue_after};
@@ -16,6 +16,7 @@ use tracing::debug;
 use crate::apply::{Standing, Writer, name_conflict};
 use crate::error::Error;
 use crate::gather::{self, Gathered};
+use crate::idle::{Idle, Rest};
 use crate::options::Settings;
 use crate::plan::{self, names::OPERATOR};
 use crate::rollout::{Rollout, Trouble, diagnose, ending};
@@ -23,7 +24,7 @@ use crate::status::{Finding, Serving, status};
 use crate::validate::source::{Source, judge};
 use crate::validate::{self, Access, Request};
 use crate::verifications::{Subject, Verification, Verifications};
-use crate::verify::handshake;
+use crate::verify::{Target, handshake};
 
 /// A failed handshake is tried again after this, and after twice as long each further time.
 const RETRY_HANDSHAKE: Duration = Duration::from_secs(15);
@@ -39,12 +40,21 @@ pub struct Context {
     pub databases: Store<Database>,
     /// The last handshakes.
     pub verifications: Arc<Verifications>,
+    /// The instances of which nothing was heard since all was well.
+    pub idle: Arc<Idle>,
     /// From the command line.
     pub settings: Settings,
 }
 
-/// Brings one instance where it should be and reports.
+/// Brings one instance where it should be and reports. One at rest is only asked whether it still answers.
 pub async fn reconcile(seen: Arc<DBHubInstance>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let place = ObjectRef::from_obj(&*seen);
+    if let Some(rest) = ctx.idle.rest(&place, Instant::now())
+        && let Some(next) = still_well(&ctx, &seen, rest).await
+    {
+        return Ok(requeue_after(next));
+    }
+    ctx.idle.begin(place.clone(), Instant::now());
     let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
     let instance = match gather::instance(&ctx.operator.client, &namespace, &name).await? {
         Some(instance) if instance.metadata.deletion_timestamp.is_none() => instance,
@@ -54,6 +64,9 @@ pub async fn reconcile(seen: Arc<DBHubInstance>, ctx: Arc<Context>) -> Result<Ac
     match Box::pin(pass(&ctx, &instance)).await {
         Ok(finding) => {
             report(&ctx, &instance, &finding).await?;
+            if let Some(rest) = rest(&finding) {
+                ctx.idle.settle(&place, rest);
+            }
             Ok(requeue_after(next_look(&finding, ctx.settings.verify_interval)))
         }
         Err(error) if error.needs_a_person() => {
@@ -96,13 +109,40 @@ async fn pass(ctx: &Context, instance: &DBHubInstance) -> Result<Finding, Error>
     let standing = Box::pin(writer.serve(workload, live)).await?;
     // A look at what became of it.
     let (rollout, trouble) = look(ctx, &request, &standing).await?;
+    let target = plan::target::target(&request, &sources, &kept, standing.service.as_ref());
     let verification = match request.access {
         Access::Http { .. } if rollout.complete && rollout.available > 0 && rollout.ending == 0 => {
-            Some(verified(ctx, &request, &sources, &kept, &standing).await)
+            Some(verified(ctx, &request.owner.uid, Subject::from(&standing.deployment), &target).await)
         }
         Access::Http { .. } | Access::Stdio => None,
     };
-    Ok(Finding::Serving(Box::new(Serving { request, verdicts, rollout, trouble, verification })))
+    Ok(Finding::Serving(Box::new(Serving { request, verdicts, rollout, trouble, verification, target })))
+}
+
+/// When to look next at an instance that still answers as it did; `None` when it does not.
+async fn still_well(ctx: &Context, seen: &DBHubInstance, rest: Rest) -> Option<Duration> {
+    let Some((subject, target)) = rest.handshake else { return Some(ctx.settings.verify_interval) };
+    let last = verified(ctx, seen.metadata.uid.as_deref()?, subject, &target).await;
+    last.result.as_ref().ok()?;
+    last.remaining(&last.subject, Instant::now())
+}
+
+/// What is left to do after this; `None` when only another whole pass will tell. Pods are not watched, and what a
+/// failed handshake speaks of may lie anywhere.
+fn rest(finding: &Finding) -> Option<Rest> {
+    let serving = match finding {
+        Finding::Stuck { .. } => return None,
+        Finding::Nothing { .. } => return Some(Rest { handshake: None }),
+        Finding::Serving(serving) => serving,
+    };
+    if serving.trouble.is_some() || !serving.rollout.is_settled() {
+        return None;
+    }
+    match &serving.verification {
+        None => Some(Rest { handshake: None }),
+        Some(Verification { result: Err(_), .. }) => None,
+        Some(last) => Some(Rest { handshake: Some((last.subject.clone(), serving.target.clone())) }),
+    }
 }
 
 /// How far the pods are and what keeps them. They are listed only while there is something to learn from them: until
@@ -122,20 +162,12 @@ async fn look(ctx: &Context, request: &Request, standing: &Standing) -> Result<(
 }
 
 /// The last handshake if it still stands, else a new one.
-async fn verified(
-    ctx: &Context,
-    request: &Request,
-    sources: &[Source],
-    kept: &plan::Kept,
-    standing: &Standing,
-) -> Verification {
-    let (uid, subject) = (request.owner.uid.as_str(), Subject::from(&standing.deployment));
+async fn verified(ctx: &Context, uid: &str, subject: Subject, target: &Target) -> Verification {
     let last = ctx.verifications.last(uid).filter(|last| last.subject == subject);
     if let Some(last) = last.clone().filter(|last| last.remaining(&subject, Instant::now()).is_some()) {
         return last;
     }
-    let target = plan::target::target(request, sources, kept, standing.service.as_ref());
-    let result = handshake(&target).await;
+    let result = handshake(target).await;
     let interval = ctx.settings.verify_interval;
     let stands_for = jittered(match last {
         _ if result.is_ok() => interval,
@@ -170,3 +202,6 @@ fn next_look(finding: &Finding, interval: Duration) -> Duration {
         (None, None) => interval,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use crate::rollout::{Rollout, Trouble};
 use crate::validate::source::Verdict;
 use crate::validate::{Access, Request};
 use crate::verifications::Verification;
+use crate::verify::Target;
 
 const VERIFIED: &str = "Verified";
 const PROGRESSING: &str = "Progressing";
@@ -57,6 +58,8 @@ pub struct Serving {
     pub trouble: Option<Trouble>,
     /// The last handshake, once there was something to shake hands with.
     pub verification: Option<Verification>,
+    /// Where handshakes go.
+    pub target: Target,
 }
 
 /// The summary of a finding.

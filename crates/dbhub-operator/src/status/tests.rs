@@ -1,7 +1,7 @@
 use api_types::Policy;
 
 use super::*;
-use crate::fixtures::{candidates, instance};
+use crate::fixtures::{candidates, instance, target};
 use crate::validate::request;
 use crate::validate::source::judge;
 use crate::verifications::Subject;
@@ -22,6 +22,7 @@ fn serving(databases: &str) -> Serving {
         rollout: Rollout { wanted: 2, available: 2, complete: true, ending: 0, trouble: None },
         trouble: None,
         verification: Some(Verification { subject, at: now, result: Ok(()), stands_for: std::time::Duration::MAX }),
+        target: target("acme-dbhub:8080".into(), &[]),
     }
 }
 
