@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pod_template::PodTemplate;
+
+mod auth;
+mod resources;
+mod status;
+
+pub use auth::{Auth, AuthMode, TokenSecretRef};
+pub use resources::{ComputeResources, Resources};
+pub use status::{DBHubInstanceStatus, DatabaseEntry, DatabaseState, InstancePhase};
 
 /// A DBHub that gives AI agents SQL access to the selected Databases.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -248,158 +255,4 @@ impl Operation {
             Self::SearchObjects => "search_objects",
         }
     }
-}
-
-/// Compute resources of a container.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct Resources {
-    /// What the scheduler sets aside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<ComputeResources>,
-    /// What may be used at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<ComputeResources>,
-}
-
-/// Amounts of memory and CPU, as Kubernetes quantities such as 128Mi and 100m.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct ComputeResources {
-    /// Memory, such as 128Mi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"))]
-    pub memory: Option<String>,
-    /// CPU, such as 100m.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$"))]
-    pub cpu: Option<String>,
-}
-
-/// Who may call DBHub.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.mode != 'none' || !has(self.tokenSecretRef)").message("spec.auth.tokenSecretRef needs mode 'token'"))]
-pub struct Auth {
-    /// token: a bearer token is demanded. none: everyone who reaches the Service may call.
-    #[serde(default)]
-    pub mode: AuthMode,
-
-    /// Your own token instead of a generated one. Tokens may overlap as 'old,new'.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_secret_ref: Option<TokenSecretRef>,
-}
-
-/// Whether a token is demanded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum AuthMode {
-    /// A bearer token is demanded.
-    #[default]
-    Token,
-    /// Everyone who reaches the Service may call.
-    None,
-}
-
-/// One key of a Secret in the instance's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct TokenSecretRef {
-    /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-
-    /// Key of the token.
-    #[serde(default = "default_token_key")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
-    pub key: String,
-}
-
-fn default_token_key() -> String {
-    "token".to_owned()
-}
-
-/// What runs, and which databases it serves.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DBHubInstanceStatus {
-    /// Summary of the conditions: Pending, Running, Failed, Degraded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<InstancePhase>,
-
-    /// Pods that are ready to serve.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub available_replicas: Option<i32>,
-
-    /// Names of the databases that are served and not known to be down.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub connected_databases: Vec<String>,
-
-    /// Host and port of the Service inside the cluster; MCP is at path /mcp.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-
-    /// Label selector of the pods, for the scale subresource.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<String>,
-
-    /// Every selected Database: is it served, why not, and the names of its tools.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub databases: Vec<DatabaseEntry>,
-
-    /// The generation of the spec that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// Ready is True when DBHub runs as asked; Verified when its handshake succeeded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// Summary of an instance's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub enum InstancePhase {
-    /// Nothing to serve yet, or pods are starting.
-    Pending,
-    /// Every selected database is served and the handshake succeeded.
-    Running,
-    /// Nothing is served; the message says why.
-    Failed,
-    /// It serves, but a database is left out or down, or a pod is missing.
-    Degraded,
-}
-
-/// One selected Database.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub struct DatabaseEntry {
-    /// Name of the Database.
-    pub name: String,
-
-    /// Is it served?
-    pub state: DatabaseState,
-
-    /// Why it is left out or down, in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-
-    /// Why it is left out or down, and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-
-    /// Names of its MCP tools. With one database DBHub names them without the database's name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<String>,
-}
-
-/// What an instance does with a selected Database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub enum DatabaseState {
-    /// Served, and not known to be down.
-    Served,
-    /// Served when it comes back: its Database is Failed.
-    Down,
-    /// Not rendered: the reason says why.
-    LeftOut,
 }
