@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use api_types::InstancePhase::Degraded;
 use api_types::{DBHubInstance, Database, DatabaseState};
 use e2e::testing::agent::{Agent, running};
-use e2e::testing::bed::{Area, Bed, HOME};
+use e2e::testing::bed::{Area, Bed, HOME, ready_reason};
 use e2e::testing::hub::{
     SELECT, connected, generation, in_memory, items, mysql_database, of_mysql, restarts, rolled, server, stuck,
 };
@@ -79,7 +79,7 @@ async fn one_bad_database_never_hurts_another() -> Result<()> {
 async fn serves(area: &Area, name: &str, databases: &[&str]) -> Result<()> {
     let is_it = |hub: &DBHubInstance| {
         hub.status.as_ref().is_some_and(|status| {
-            status.phase == Some(api_types::InstancePhase::Running) && status.connected_databases == databases
+            ready_reason(hub).as_deref() == Some("Running") && status.connected_databases == databases
         })
     };
     area.wait_for(name, &format!("Running with {databases:?}"), is_it).await.map(drop)

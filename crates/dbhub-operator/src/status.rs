@@ -21,6 +21,9 @@ use crate::verify::Target;
 const VERIFIED: &str = "Verified";
 const PROGRESSING: &str = "Progressing";
 const LEAST_PRIVILEGE: &str = "LeastPrivilege";
+/// The one reason for which Ready is True.
+const RUNNING: &str = "Running";
+const ROLLING: &str = "RolloutInProgress";
 /// So many databases are named in a message; the rest stands in `status.databases`.
 const NAMED: usize = 3;
 
@@ -73,11 +76,20 @@ impl Summary {
     fn new(phase: InstancePhase, reason: &'static str, message: impl Into<String>) -> Self {
         Self { phase, reason, message: message.into() }
     }
+
+    /// Pods start or end. While some of them answer, who was served is served: the phase stays, and only Ready says that
+    /// what is asked for now does not stand yet.
+    fn rolling(before: Option<InstancePhase>, available: i32, message: String) -> Self {
+        let serves = |phase: &InstancePhase| matches!(phase, InstancePhase::Running | InstancePhase::Degraded);
+        let phase = before.filter(serves).filter(|_| available > 0).unwrap_or(InstancePhase::Pending);
+        Self::new(phase, ROLLING, message)
+    }
 }
 
 /// The new status, and what became of condition Ready. What a stuck pass did not look at stays as it was.
 pub fn status(instance: &DBHubInstance, finding: &Finding, now: Timestamp) -> (DBHubInstanceStatus, Change) {
     let mut status = instance.status.clone().unwrap_or_default();
+    let before = status.phase;
     let summary = match finding {
         Finding::Stuck { reason, message, available } => {
             status.available_replicas = Some(*available);
@@ -91,11 +103,11 @@ pub fn status(instance: &DBHubInstance, finding: &Finding, now: Timestamp) -> (D
         Finding::Serving(serving) => {
             describe(&mut status, &serving.request.names, &serving.verdicts, serving.rollout.available);
             status.endpoint = endpoint(&serving.request);
-            serving_summary(serving, &status.databases)
+            serving_summary(serving, &status.databases, before)
         }
     };
     let generation = instance.metadata.generation;
-    let ready = (ConditionStatus::from(summary.phase == InstancePhase::Running), summary.reason, summary.message);
+    let ready = (ConditionStatus::from(summary.reason == RUNNING), summary.reason, summary.message);
     let change = set(&mut status.conditions, READY, Some(ready), generation, now);
     for (type_, state) in details(finding) {
         // Ready alone is worth an Event.
@@ -178,21 +190,21 @@ fn nothing(databases: &[DatabaseEntry]) -> Summary {
     Summary::new(InstancePhase::Pending, "NoDatabases", message)
 }
 
-fn serving_summary(serving: &Serving, databases: &[DatabaseEntry]) -> Summary {
-    use InstancePhase::{Degraded, Failed, Pending, Running};
+fn serving_summary(serving: &Serving, databases: &[DatabaseEntry], before: Option<InstancePhase>) -> Summary {
+    use InstancePhase::{Degraded, Failed, Running};
     let Rollout { wanted, available, complete, ending, .. } = serving.rollout;
     let pods = format!("{available} of {wanted} pods are available");
     if let Some(Trouble { reason, message }) = &serving.trouble {
         return Summary::new(if available > 0 { Degraded } else { Failed }, reason, message);
     }
     if !complete {
-        return Summary::new(Pending, "RolloutInProgress", format!("pods are starting: {pods}"));
+        return Summary::rolling(before, available, format!("pods are starting: {pods}"));
     }
     if available == 0 {
         return Summary::new(Failed, "PodsUnavailable", pods);
     }
     if ending > 0 {
-        return Summary::new(Pending, "RolloutInProgress", format!("old pods are ending: {ending}; {pods}"));
+        return Summary::rolling(before, available, format!("old pods are ending: {ending}; {pods}"));
     }
     if let Some(Err(error)) = serving.verification.as_ref().map(|last| &last.result) {
         return Summary::new(Failed, error.reason(), error.to_string());
@@ -206,7 +218,7 @@ fn serving_summary(serving: &Serving, databases: &[DatabaseEntry]) -> Summary {
     if let Some(why) = list(databases, DatabaseState::Down) {
         return Summary::new(Degraded, "DatabasesDown", why);
     }
-    Summary::new(Running, "Running", format!("{pods}; databases served: {}", databases.len()))
+    Summary::new(Running, RUNNING, format!("{pods}; databases served: {}", databases.len()))
 }
 
 /// The databases in one state, each with its message; `None` when there are none.
@@ -265,7 +277,7 @@ fn progressing(rollout: &Rollout) -> (ConditionStatus, &'static str, String) {
     match (&rollout.trouble, rollout.complete && rollout.ending == 0) {
         (Some(trouble), _) => (ConditionStatus::False, trouble.reason, trouble.message.clone()),
         (None, true) => (ConditionStatus::False, "RolloutComplete", pods),
-        (None, false) => (ConditionStatus::True, "RolloutInProgress", pods),
+        (None, false) => (ConditionStatus::True, ROLLING, pods),
     }
 }
 

@@ -5,7 +5,7 @@ use api_types::{DBHubInstance, DBHubInstanceStatus, InstancePhase};
 use serde_json::{Value, json};
 
 use super::ClientPod;
-use super::bed::Area;
+use super::bed::{Area, ready_reason};
 use crate::command::Captured;
 
 /// The client's exit code for what the other side refused.
@@ -100,7 +100,8 @@ impl Agent {
 pub async fn running(area: &Area, databases: &[&str]) -> Result<DBHubInstanceStatus> {
     let runs = |hub: &DBHubInstance| {
         hub.status.as_ref().is_some_and(|status| {
-            status.phase == Some(InstancePhase::Running)
+            ready_reason(hub).as_deref() == Some("Running")
+                && status.phase == Some(InstancePhase::Running)
                 && status.observed_generation == hub.metadata.generation
                 && status.available_replicas == Some(hub.spec.replicas)
                 && status.connected_databases == databases

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DBHubInstanceStatus {
-    /// Summary of the conditions: Pending, Running, Failed, Degraded.
+    /// Summary of the conditions: Pending, Running, Failed, Degraded. It stays Running while pods that serve are
+    /// replaced; condition Ready tells when the new ones do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<InstancePhase>,
 

@@ -1,3 +1,4 @@
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::reflector;
 use operator_runtime::testing::{FakeApi, context};
 
@@ -24,7 +25,7 @@ async fn pass_at_rest(answers: Vec<String>) -> (Vec<String>, bool) {
         settings,
     };
     let seen = Arc::new(instance("{}"));
-    let (place, subject) = (ObjectRef::from_obj(&*seen), Subject::from(&Default::default()));
+    let (place, subject) = (ObjectRef::from_obj(&*seen), Subject::from(&Deployment::default()));
     let (address, _) = server(answers).await;
     ctx.idle.begin(place.clone(), Instant::now());
     ctx.idle.settle(&place, Rest { handshake: Some((subject, target(address, &["execute_sql"]))) });

@@ -31,7 +31,14 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn summary(serving: Serving) -> String {
-    let (status, _) = status(&instance("{replicas: 2}"), &Finding::Serving(Box::new(serving)), at(1));
+    summary_after("null", serving)
+}
+
+/// The summary of an instance that was in this phase.
+fn summary_after(phase: &str, serving: Serving) -> String {
+    let mut instance = instance("{replicas: 2}");
+    instance.status = serde_norway::from_str(&format!("{{phase: {phase}}}")).unwrap();
+    let (status, _) = status(&instance, &Finding::Serving(Box::new(serving)), at(1));
     let ready = conditions::get(&status.conditions, READY).unwrap();
     format!("{:?} {} {}: {}", status.phase.unwrap(), ready.status, ready.reason, ready.message)
 }
@@ -65,6 +72,33 @@ fn the_worst_finding_is_the_summary() {
     ]
     .map(summary);
     insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_rollout_leaves_the_phase_alone_while_pods_answer() {
+    let rolling = |available, complete, ending| {
+        let rollout = Rollout { wanted: 2, available, complete, ending, trouble: None };
+        Serving { rollout, verification: None, ..serving(TWO) }
+    };
+    let told = [
+        ("Running", rolling(2, false, 0)),
+        ("Running", rolling(1, false, 0)),
+        ("Running", rolling(0, false, 0)),
+        ("Running", rolling(2, true, 1)),
+        ("Degraded", rolling(2, false, 0)),
+        ("Failed", rolling(2, false, 0)),
+        ("Pending", rolling(2, false, 0)),
+    ]
+    .map(|(phase, serving)| format!("{phase} -> {}", summary_after(phase, serving)));
+    insta::assert_snapshot!(told.join("\n"), @r"
+    Running -> Running False RolloutInProgress: pods are starting: 2 of 2 pods are available
+    Running -> Running False RolloutInProgress: pods are starting: 1 of 2 pods are available
+    Running -> Pending False RolloutInProgress: pods are starting: 0 of 2 pods are available
+    Running -> Running False RolloutInProgress: old pods are ending: 1; 2 of 2 pods are available
+    Degraded -> Degraded False RolloutInProgress: pods are starting: 2 of 2 pods are available
+    Failed -> Pending False RolloutInProgress: pods are starting: 2 of 2 pods are available
+    Pending -> Pending False RolloutInProgress: pods are starting: 2 of 2 pods are available
+    ");
 }
 
 #[test]
