@@ -150,7 +150,7 @@ impl Error {
     #[must_use]
     pub fn is_news(&self) -> bool {
         match self {
-            Self::Api(error) => matches!(error, ApiError::Refused { .. }),
+            Self::Api(error) => matches!(error, ApiError::QuotaExceeded { .. } | ApiError::Refused { .. }),
             Self::Raced | Self::NoRandomness(_) => false,
             Self::Sql { source, .. } => source.class() != SqlClass::Retryable,
             _ => true,

@@ -25,10 +25,14 @@ pub enum Error {
 
 impl Error {
     /// Whether only a person can help, so that the status should say what is wrong. Beside our own findings that is
-    /// an object that the API server refuses, say because of a quota or an impossible combination of resources.
+    /// an object for which a quota has no room, or that the API server refuses.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Problem(_) | Self::Api(ApiError::Refused { code: 400 | 403 | 422, .. }))
+        matches!(
+            self,
+            Self::Problem(_)
+                | Self::Api(ApiError::QuotaExceeded { .. } | ApiError::Refused { code: 400 | 403 | 422, .. })
+        )
     }
 }
 

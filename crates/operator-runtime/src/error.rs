@@ -74,6 +74,14 @@ pub enum ApiError {
         /// What was attempted.
         call: String,
     },
+    /// A ResourceQuota of the object's namespace leaves no room for it.
+    #[error("{call}: ResourceQuota {quota} of the namespace leaves no room for it; raise the quota, or free something")]
+    QuotaExceeded {
+        /// What was attempted.
+        call: String,
+        /// Name of the ResourceQuota.
+        quota: String,
+    },
     /// Any other refusal; code, reason and the names of fields are Kubernetes' own, its text, which can hold values, is
     /// not repeated.
     #[error("{call}: the Kubernetes API refused with {code} {reason}{}", list(fields))]
@@ -126,7 +134,10 @@ impl ApiError {
                 (409, _) => Self::Conflict { call },
                 (404, _) => Self::NotFound { call },
                 (403, _) if is_of_ending_namespace(&status) => Self::NamespaceTerminating { call },
-                (code, _) => Self::Refused { call, code, fields: fields(&status), reason: status.reason },
+                (code, _) => match exceeded_quota(&status) {
+                    Some(quota) => Self::QuotaExceeded { call, quota },
+                    None => Self::Refused { call, code, fields: fields(&status), reason: status.reason },
+                },
             },
             kube::Error::SerdeError(source) => Self::Malformed { call, source },
             other => Self::Unreachable { call, source: Box::new(other) },
@@ -138,6 +149,14 @@ impl ApiError {
 fn is_of_ending_namespace(status: &Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// The name of a ResourceQuota, which Kubernetes tells in its text alone. Nothing else of that text is used.
+fn exceeded_quota(status: &Status) -> Option<String> {
+    let (_, told) = status.message.split_once("is forbidden: exceeded quota: ")?;
+    let (name, _) = told.split_once(',')?;
+    let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c));
+    (status.code == 403 && is_name).then(|| name.to_owned())
 }
 
 /// So many fields at fault are named.
@@ -161,6 +180,7 @@ impl PublicError for ApiError {
             Self::Conflict { .. } | Self::AlreadyExists { .. } => "ApiConflict",
             Self::NotFound { .. } => "ApiNotFound",
             Self::NamespaceTerminating { .. } => "NamespaceTerminating",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::Refused { .. } => "ApiRefused",
             Self::Unreachable { .. } => "ApiUnreachable",
             Self::Deadline { .. } => "ApiTimeout",
@@ -222,6 +242,24 @@ mod tests {
         let error = ApiError::new("apply Secret x", kube::Error::Api(Box::new(status)));
         assert_eq!(error.message(), "apply Secret x: its namespace is being deleted");
         assert_eq!((error.reason(), error.retry()), ("NamespaceTerminating", Retry::OnChange));
+    }
+
+    #[test]
+    fn a_quota_is_named_and_nothing_else_of_what_the_server_says() {
+        let told = |message: &str| {
+            let status = json!({"code": 403, "reason": "Forbidden", "message": message});
+            let status: Status = serde_json::from_value(status).unwrap();
+            ApiError::new("apply Deployment x", kube::Error::Api(Box::new(status))).message()
+        };
+        let exceeded = "is forbidden: exceeded quota: few, requested: count/deployments.apps=1, used: 0, limited: 0";
+        assert_eq!(
+            told(&format!("deployments.apps \"x\" {exceeded}")),
+            "apply Deployment x: ResourceQuota few of the namespace leaves no room for it; raise the quota, or free \
+             something"
+        );
+        let refused = "apply Deployment x: the Kubernetes API refused with 403 Forbidden";
+        assert_eq!(told("deployments.apps \"x\" is forbidden: exceeded quota: S3CRET, requested: 1"), refused);
+        assert_eq!(told("deployments.apps \"x\" is forbidden: no"), refused);
     }
 
     #[test]
