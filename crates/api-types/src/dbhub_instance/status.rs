@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DBHubInstanceStatus {
-    /// Summary of the conditions: Pending, Running, Failed, Degraded. It stays Running while pods that serve are
-    /// replaced; condition Ready tells when the new ones do.
+    /// Summary of the conditions: Pending, Running, Failed, Degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<InstancePhase>,
 
@@ -44,7 +43,8 @@ pub struct DBHubInstanceStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Summary of an instance's conditions.
+/// Summary of an instance's conditions. It stays Running while pods that serve are replaced; condition Ready tells when
+/// the new ones do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum InstancePhase {
