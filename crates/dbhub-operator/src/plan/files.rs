@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::ids::SourceId;
 use crate::validate::ca::CaBundle;
 use crate::validate::file::FilePath;
-use crate::validate::source::{Backend, Source};
+use crate::validate::source::Source;
 
 /// Key of the configuration in its ConfigMap, and its file name.
 pub const CONFIG_KEY: &str = "dbhub.toml";
@@ -29,9 +29,7 @@ impl<'a> CaFiles<'a> {
     pub fn of(sources: &'a [Source]) -> Self {
         let mut files = BTreeMap::new();
         for source in sources {
-            if let Backend::Server(server) = &source.backend
-                && let Some(ca) = server.tls.ca()
-            {
+            if let Some(ca) = source.ca() {
                 files.entry(ca.as_str()).or_insert_with(|| format!("{}.pem", source.id.as_str()));
             }
         }
@@ -67,7 +65,7 @@ pub fn sqlite_path(id: &SourceId, file: &FilePath) -> String {
 mod tests {
     use super::*;
     use crate::fixtures::sources;
-    use crate::validate::source::Tls;
+    use crate::validate::source::{Backend, Tls};
 
     fn tls(source: &mut Source) -> &mut Tls {
         match &mut source.backend {

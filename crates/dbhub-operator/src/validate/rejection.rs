@@ -93,6 +93,9 @@ pub enum Rejection {
         /// What is wrong with it.
         error: CaError,
     },
+    /// All CAs of the instance together are larger than a ConfigMap.
+    #[error("there is no room left for its CA: older databases' CAs fill a ConfigMap; let databases share one CA")]
+    NoRoomForCa,
     /// A file of SQLite without a volume.
     #[error("DBHub's pods have no volume with this file: name it in spec.sqlite.volume")]
     NoVolume,
@@ -135,6 +138,7 @@ impl Rejection {
             Self::CredentialsNotShared { .. } => "CredentialsNotShared",
             Self::CaNotFound { .. } => "CaNotFound",
             Self::CaInvalid { .. } => "CaInvalid",
+            Self::NoRoomForCa => "NoRoomForCa",
             Self::NoVolume => "FileNotVisible",
             Self::VolumeNotFound { .. } => "VolumeNotFound",
             Self::FileNotFound { .. } => "FileNotFound",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api_types::{CaRef, Database, Engine, Policy, SslMode};
 use kube::ResourceExt as _;
 
-use super::ca::{CaBundle, CaError};
+use super::ca::{CaBundle, CaError, CaRoom};
 use super::file::{File, file};
 use super::login::{Credentials, credentials};
 use super::policy::{of_database, stricter};
@@ -35,6 +35,15 @@ impl Source {
     #[must_use]
     pub fn has_login(&self) -> bool {
         matches!(self.backend, Backend::Server(_))
+    }
+
+    /// The CA file that the pods need for it.
+    #[must_use]
+    pub fn ca(&self) -> Option<&CaBundle> {
+        match &self.backend {
+            Backend::Server(server) => server.tls.ca(),
+            Backend::Memory | Backend::File(_) => None,
+        }
     }
 }
 
@@ -153,16 +162,18 @@ pub struct Verdict {
 }
 
 /// Judges every selected Database, in order of name; `policy` is the instance's. Of two whose ids collide the older is
-/// served, whatever else is wrong with it: who comes later can never push it out.
+/// served, whatever else is wrong with it: who comes later can never push it out. So it is with room for CAs.
 #[must_use]
 pub fn judge(mut candidates: Vec<Candidate>, policy: &Policy, platform: Option<&CaBundle>) -> Vec<Verdict> {
     candidates.sort_by_key(|candidate| (candidate.database.creation_timestamp(), candidate.database.name_any()));
-    let mut taken = BTreeMap::new();
+    let (mut taken, mut room) = (BTreeMap::new(), CaRoom::default());
     let mut verdicts: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {
             let id = claim_id(&mut taken, &candidate.database.name_any());
-            let result = id.and_then(|id| source(id, &candidate, policy, platform));
+            let result = id
+                .and_then(|id| source(id, &candidate, policy, platform))
+                .and_then(|source| with_room(source, &mut room));
             Verdict { database: candidate.database, result }
         })
         .collect();
@@ -181,6 +192,10 @@ fn source(
         return Err(Rejection::NoOperationAllowed);
     }
     Ok(Source { id, backend: backend(candidate, platform)?, policy })
+}
+
+fn with_room(source: Source, room: &mut CaRoom) -> Result<Source, Rejection> {
+    if source.ca().is_none_or(|ca| room.takes(ca)) { Ok(source) } else { Err(Rejection::NoRoomForCa) }
 }
 
 fn claim_id(taken: &mut BTreeMap<String, String>, name: &str) -> Result<SourceId, Rejection> {
