@@ -9,7 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::gather::{Candidate, Keyed};
+use crate::validate::image::AllowedImages;
+use crate::validate::problem::Problem;
 use crate::validate::source::{Source, judge};
+use crate::validate::{self, Request};
 use crate::verify::Target;
 
 /// A CA certificate as PEM.
@@ -29,6 +32,11 @@ pub fn instance(spec: &str) -> DBHubInstance {
         "spec": spec,
     }))
     .unwrap()
+}
+
+/// What an instance asks for where any image may run.
+pub fn request(instance: &DBHubInstance) -> Result<Request, Problem> {
+    validate::request(instance, &AllowedImages::default())
 }
 
 /// A Database in `tas-acme`. Members of the YAML that no spec has: `name`, `labels`, `created` (seconds), `ca` (true:

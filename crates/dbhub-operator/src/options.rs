@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use operator_runtime::RuntimeArgs;
 
 use crate::validate::ca::CaBundle;
+use crate::validate::image::AllowedImages;
 
 /// Runs DBHub, the MCP server for SQL, over the Databases that a DBHubInstance selects.
 #[derive(Debug, Parser)]
@@ -20,6 +22,11 @@ pub struct Options {
     /// CA certificates (PEM) that verify-ca and verify-full trust where a Database names none
     #[arg(long, env = "TRUST_BUNDLE", value_name = "FILE")]
     trust_bundle: Option<PathBuf>,
+
+    /// Images that may run as DBHub and get the databases' logins: names, repositories or paths above them; absent: any
+    #[arg(long, env = "ALLOWED_IMAGES", value_delimiter = ',', value_name = "IMAGE",
+          value_parser = NonEmptyStringValueParser::new())]
+    allowed_images: Vec<String>,
 
     /// Seconds between two handshakes with an instance that runs
     #[arg(long, env = "VERIFY_INTERVAL", default_value_t = 300, value_name = "SECONDS",
@@ -47,6 +54,8 @@ pub enum VerifyVia {
 pub struct Settings {
     /// The platform's certificate authorities.
     pub trust_bundle: Option<CaBundle>,
+    /// What may run as DBHub.
+    pub images: AllowedImages,
     /// Between two handshakes with an instance that runs.
     pub verify_interval: Duration,
     /// The cluster's DNS domain.
@@ -59,6 +68,7 @@ impl Options {
         let VerifyVia::Service = self.verify_via;
         Ok(Settings {
             trust_bundle: self.trust_bundle.as_deref().map(read_bundle).transpose()?,
+            images: AllowedImages::from(self.allowed_images.clone()),
             verify_interval: Duration::from_secs(self.verify_interval),
             cluster_domain: self.cluster_domain.clone(),
         })

@@ -89,7 +89,7 @@ async fn pass(ctx: &Context, instance: &DBHubInstance) -> Result<Finding, Error>
     let client = &ctx.operator.client;
     let writer = Writer::new(client, instance);
     // Pure.
-    let request = validate::request(instance)?;
+    let request = validate::request(instance, &ctx.settings.images)?;
     // Reads.
     let Gathered { live, candidates, token } =
         Box::pin(gather::everything(client, &ctx.databases, instance, &request)).await?;

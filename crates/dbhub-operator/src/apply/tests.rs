@@ -3,10 +3,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{instance, sources};
+use crate::fixtures::{instance, request, sources};
 use crate::gather::Keyed;
 use crate::plan::{Kept, workload};
-use crate::validate::request;
 use crate::validate::token::{Token, TokenPlace};
 
 const DATABASES: &str = "

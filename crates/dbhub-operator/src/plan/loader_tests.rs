@@ -19,9 +19,8 @@ use serde_json::{Map, Value, json};
 use super::data::creds;
 use super::files::{CA_FOLDER, CaFiles, sqlite_path};
 use super::toml::render;
-use crate::fixtures::{candidate, instance};
+use crate::fixtures::{candidate, instance, request};
 use crate::gather::{Candidate, Keyed};
-use crate::validate::request;
 use crate::validate::source::{Backend, Source, judge};
 
 /// The folder with `node_modules`, in it DBHub and Node.js, as the end-to-end harness installs them.

@@ -2,9 +2,8 @@ use insta::assert_yaml_snapshot;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
 use super::*;
-use crate::fixtures::{instance, secret, sources};
+use crate::fixtures::{instance, request, secret, sources};
 use crate::validate::file::File;
-use crate::validate::request;
 use crate::validate::source::Backend;
 use crate::validate::token::{Token, TokenPlace};
 

@@ -4,6 +4,7 @@ use operator_runtime::testing::{FakeApi, context};
 
 use super::*;
 use crate::fixtures::{HELLO, event, http, instance, server, target};
+use crate::validate::image::AllowedImages;
 
 const TOOLS: &str = r#"{"tools":[{"name":"execute_sql"}]}"#;
 const PATH: &str = "/apis/dbhub.tas.io/v1alpha1/namespaces/tas-acme/dbhubinstances/acme-dbhub";
@@ -14,6 +15,7 @@ async fn pass_at_rest(answers: Vec<String>) -> (Vec<String>, bool) {
     let (client, api) = FakeApi::new([]);
     let settings = Settings {
         trust_bundle: None,
+        images: AllowedImages::default(),
         verify_interval: Duration::from_mins(5),
         cluster_domain: "cluster.local".into(),
     };

@@ -1,8 +1,7 @@
 use api_types::Policy;
 
 use super::*;
-use crate::fixtures::{candidates, instance, target};
-use crate::validate::request;
+use crate::fixtures::{candidates, instance, request, target};
 use crate::validate::source::judge;
 use crate::verifications::Subject;
 use crate::verify::HandshakeError;

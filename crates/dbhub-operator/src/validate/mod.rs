@@ -3,6 +3,7 @@
 
 pub mod ca;
 pub mod file;
+pub mod image;
 pub mod login;
 pub mod pod_template;
 pub mod policy;
@@ -25,6 +26,7 @@ use crate::plan::data::SALT_KEY;
 use crate::plan::names::Names;
 use crate::plan::quantity::exceeds;
 use crate::random;
+use crate::validate::image::AllowedImages;
 use crate::validate::pod_template::PodExtras;
 use crate::validate::problem::Problem;
 use crate::validate::token::{Token, TokenPlace};
@@ -70,7 +72,7 @@ impl Access {
 }
 
 /// Checks the instance itself.
-pub fn request(instance: &DBHubInstance) -> Result<Request, Problem> {
+pub fn request(instance: &DBHubInstance, images: &AllowedImages) -> Result<Request, Problem> {
     let (namespace, name) = (instance.namespace().unwrap_or_default(), instance.name_any());
     let names = Names::new(&namespace, &name).ok_or(Problem::InvalidName)?;
     let access = match instance.spec.transport {
@@ -78,6 +80,9 @@ pub fn request(instance: &DBHubInstance) -> Result<Request, Problem> {
         Transport::Stdio => Access::Stdio,
         Transport::Sse => return Err(Problem::UnsupportedTransport),
     };
+    if !images.includes(&instance.spec.image) {
+        return Err(Problem::ImageNotAllowed { image: instance.spec.image.clone(), allowed: images.to_string() });
+    }
     resources(instance.spec.resources.as_ref())?;
     Ok(Request {
         access,

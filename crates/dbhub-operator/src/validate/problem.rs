@@ -14,6 +14,14 @@ pub enum Problem {
     /// `transport: sse`.
     #[error("DBHub no longer has the sse transport; set spec.transport to http")]
     UnsupportedTransport,
+    /// The platform allows other images.
+    #[error("spec.image: {image} may not run here, since it would get the databases' logins; allowed: {allowed}")]
+    ImageNotAllowed {
+        /// The image.
+        image: String,
+        /// What may run.
+        allowed: String,
+    },
     /// Kubernetes would refuse every pod.
     #[error("spec.resources requests more {resource} than its limit allows")]
     RequestAboveLimit {
@@ -66,6 +74,7 @@ impl Problem {
             Self::InvalidName => "InvalidName",
             Self::NeverStored => "NeverStored",
             Self::UnsupportedTransport => "UnsupportedTransport",
+            Self::ImageNotAllowed { .. } => "ImageNotAllowed",
             Self::RequestAboveLimit { .. } => "InvalidResources",
             Self::PodTemplate(_) => "InvalidSpec",
             Self::NameConflict { .. } => "NameConflict",

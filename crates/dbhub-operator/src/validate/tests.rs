@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::source::{Backend, Source, Tls, Trust, judge};
 use super::*;
-use crate::fixtures::{ca_pem, candidate, candidates, instance, secret};
+use crate::fixtures::{ca_pem, candidate, candidates, instance, request, secret};
 use crate::validate::ca::CaBundle;
 
 /// `name: reason` of every database, `served` where there is none.
@@ -188,6 +188,15 @@ fn a_volume_that_does_not_exist_leaves_the_database_out() {
 
 fn problem(spec: &str) -> Option<&'static str> {
     request(&instance(spec)).err().map(|problem| problem.reason())
+}
+
+#[test]
+fn an_image_that_the_platform_does_not_allow_is_told_with_those_that_it_does() {
+    let allowed = AllowedImages::from(vec!["bytebase/dbhub".to_owned()]);
+    assert!(super::request(&instance("{}"), &allowed).is_ok());
+    let problem = super::request(&instance("{image: 'evil/dbhub:1'}"), &allowed).unwrap_err();
+    assert_eq!(problem.reason(), "ImageNotAllowed");
+    assert!(problem.to_string().ends_with("allowed: bytebase/dbhub"), "{problem}");
 }
 
 #[test]
