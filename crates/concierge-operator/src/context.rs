@@ -15,6 +15,7 @@ use kube::runtime::reflector::Store;
 use operator_runtime::events::EventSink;
 
 use crate::due::Due;
+use crate::metrics::Metrics;
 use crate::pool::Pools;
 use crate::servers::Timeouts;
 
@@ -32,6 +33,8 @@ pub struct Context {
     pub app_namespaces: Selector,
     /// What watches have seen.
     pub stores: Stores,
+    /// How long passes take.
+    pub metrics: Metrics,
     /// Sessions with the servers.
     pub pools: Pools,
     /// What was verified since this process started.

@@ -68,6 +68,7 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         installation: settings.installation,
         app_namespaces: settings.app_namespaces,
         stores,
+        metrics: metrics.clone(),
         pools: Pools::new(settings.connections_per_server, metrics),
         verified: Verified::default(),
         due,

@@ -7,6 +7,7 @@ use api_types::AppDatabasePhase;
 use operator_runtime::{ApiError, PublicError, Retry};
 use sql_client::{ConnectClass, ConnectError, SqlClass, SqlError};
 
+use crate::metrics::PassOutcome;
 use crate::plan::{NoRandomness, Refusal};
 use crate::pool::PoolError;
 use crate::servers::ServerError;
@@ -154,6 +155,16 @@ impl Error {
             Self::Raced | Self::NoRandomness(_) => false,
             Self::Sql { source, .. } => source.class() != SqlClass::Retryable,
             _ => true,
+        }
+    }
+
+    /// How a pass that ended with it is counted.
+    #[must_use]
+    pub fn outcome(&self) -> PassOutcome {
+        if self.is_news() && self.phase() == AppDatabasePhase::Failed {
+            PassOutcome::Failed
+        } else {
+            PassOutcome::Waiting
         }
     }
 

@@ -1,7 +1,8 @@
-//! The operator's own metrics: statements by what they do, and AppDatabases by phase. Labels come from closed sets; the
+//! The operator's own metrics: how long passes take, statements by what they do, and AppDatabases by phase. Labels come from closed sets; the
 //! phases are counted from the watch's store when somebody asks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api_types::{AppDatabase, AppDatabasePhase};
 use kube::runtime::reflector::Store;
@@ -11,16 +12,47 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Unit;
+
+use crate::engine::Engine;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatementLabel {
     statement: &'static str,
 }
 
+/// How a full pass over an AppDatabase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PassOutcome {
+    /// The application's login works.
+    Ready,
+    /// Something outside is waited for, such as a server, or the next try.
+    Waiting,
+    /// A person must act.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassLabels {
+    engine: &'static str,
+    outcome: &'static str,
+}
+
+/// From a few statements on a server nearby up to a pass cut by its deadline, in seconds.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+
 /// What is counted. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     statements: Family<StatementLabel, Counter>,
+    passes: Family<PassLabels, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { statements: Family::default(), passes: Family::new_with_constructor(|| Histogram::new(BUCKETS)) }
+    }
 }
 
 impl Metrics {
@@ -31,9 +63,22 @@ impl Metrics {
         registry.register(|registry| {
             let help = "Statements sent to database servers, by what they do";
             registry.register("sql_statements", help, metrics.statements.clone());
+            let help = "Time that full passes over AppDatabases took, by kind of server and outcome";
+            registry.register_with_unit("provisioning", help, Unit::Seconds, metrics.passes.clone());
             registry.register_collector(Box::new(Phases(apps)));
         });
         metrics
+    }
+
+    /// Records a pass that had to look at the server, or tried to.
+    pub fn observe_pass(&self, engine: Engine, outcome: PassOutcome, took: Duration) {
+        let outcome = match outcome {
+            PassOutcome::Ready => "ready",
+            PassOutcome::Waiting => "waiting",
+            PassOutcome::Failed => "failed",
+        };
+        let engine = engine.scheme();
+        self.passes.get_or_create(&PassLabels { engine, outcome }).observe(took.as_secs_f64());
     }
 
     /// Counts a statement by its description.

@@ -2,6 +2,7 @@
 //! nothing; [`crate::drift`] looks after all of those together.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api_types::AppDatabase;
 use api_types::names::{RECONCILE, ROTATE};
@@ -12,6 +13,7 @@ use crate::apply::apply;
 use crate::context::{Context, Mark};
 use crate::error::Error;
 use crate::ledger::Owner;
+use crate::metrics::PassOutcome;
 use crate::plan::{Intent, connection_template, owner_annotation, plan};
 use crate::servers::Server;
 use crate::status::{Facts, Outcome, report};
@@ -85,16 +87,30 @@ async fn provision(app: &AppDatabase, ctx: &Context) -> Result<Pass, Error> {
     if ctx.verified.holds(app, &mark) && !asked.anything() {
         return Ok(Pass::NothingHappened);
     }
+    let (began, engine) = (Instant::now(), target.server.engine);
+    let result = full_pass(app, ctx, &target, &asked, mark).await;
+    let outcome = result.as_ref().map_or_else(Error::outcome, |_| PassOutcome::Ready);
+    ctx.metrics.observe_pass(engine, outcome, began.elapsed());
+    result.map(Pass::Verified)
+}
+
+async fn full_pass(
+    app: &AppDatabase,
+    ctx: &Context,
+    target: &Target,
+    asked: &Asked,
+    mark: Mark,
+) -> Result<Facts, Error> {
     finalizer::follow_policy(ctx, app, asked.provisioned).await?;
     let cluster = app.spec.cluster_ref.as_str();
     let mut session = ctx.pools.session(&target.server).await.map_err(|error| Error::session(cluster, error))?;
     let view = gather::look(&mut session, &target.request).await.map_err(|error| Error::statement(cluster, error))?;
     let inputs = gather::inputs(ctx, &mut session, (&target.server, &target.request), view, cluster).await?;
-    let intent = intent(app, &target, &asked);
+    let intent = intent(app, target, asked);
     let plan = plan(&intent, &inputs)?;
     let done = apply(ctx, app, &intent, &plan, &mut session, inputs.secret.as_ref()).await?;
     ctx.verified.remember(app, Mark { secret: done.secret_version, ..mark });
-    Ok(Pass::Verified(facts(&target, done.changed || asked.anything())))
+    Ok(facts(target, done.changed || asked.anything()))
 }
 
 fn intent<'a>(app: &'a AppDatabase, target: &'a Target, asked: &Asked) -> Intent<'a> {

@@ -33,6 +33,7 @@ pub fn context(client: Client, seen: Seen) -> Context {
             app_secrets: stored(seen.app_secrets),
             namespaces: stored(seen.namespaces),
         },
+        metrics: Metrics::default(),
         pools: Pools::new(1, Metrics::default()),
         verified: Verified::default(),
         due: Arc::default(),
