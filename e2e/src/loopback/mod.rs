@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod check;
+pub mod cut;
 pub mod mariadb;
 pub mod postgres;
 pub mod proxy;

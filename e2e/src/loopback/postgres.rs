@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::{ADDRESS, Folder, POLL, Running, START_DEADLINE};
 use crate::cluster::pki::Identity;
@@ -65,6 +65,23 @@ impl Postgres {
     /// A connection as superuser.
     pub async fn admin(&self) -> Result<Client> {
         admin_in(&self.running.folder.text(""), self.port).await
+    }
+
+    /// A connection as superuser to another database than `postgres`.
+    pub async fn admin_in(&self, database: &str) -> Result<Client> {
+        let mut config = Config::new();
+        config.host_path(self.running.folder.text("")).port(self.port);
+        connect(config, database).await
+    }
+
+    /// A connection as somebody else, over TCP.
+    pub async fn session(&self, user: &str, password: &str, database: &str) -> Result<Client> {
+        let mut config = Config::new();
+        config.host(ADDRESS).port(self.port).user(user).password(password).dbname(database);
+        let connecting = tokio::time::timeout(START_DEADLINE, config.connect(NoTls)).await;
+        let (client, connection) = connecting.context("PostgreSQL does not answer")??;
+        tokio::spawn(connection);
+        Ok(client)
     }
 
     /// Runs statements as superuser.

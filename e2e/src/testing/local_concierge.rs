@@ -39,6 +39,7 @@ pub struct LocalConcierge {
     apps: Area,
     home: Area,
     operator: OperatorProcess,
+    flags: Vec<String>,
     api: BareApi,
 }
 
@@ -55,11 +56,17 @@ impl LocalConcierge {
         for namespace in [HOME, APPS] {
             api.kubectl().apply(None, &manifests::namespace(namespace).to_string()).await?;
         }
-        let (home, lease) = (format!("--home-namespace={HOME}"), format!("--lease-namespace={HOME}"));
-        let flags = [&[home.as_str(), &lease], flags].concat();
-        let mut operator = OperatorProcess::start("concierge-operator", &api.kubeconfig(), &flags).await?;
-        operator.says("leading").await?;
-        Ok(Some(Self { apps: api.area(APPS).await?, home: api.area(HOME).await?, operator, api }))
+        let mut own = vec![format!("--home-namespace={HOME}"), format!("--lease-namespace={HOME}")];
+        own.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let operator = operator(&api, &own).await?;
+        Ok(Some(Self { apps: api.area(APPS).await?, home: api.area(HOME).await?, operator, flags: own, api }))
+    }
+
+    /// Kills the operator and starts it anew, which has to wait until the lease of the first has run out.
+    pub async fn crash(&mut self) -> Result<()> {
+        self.operator.kill().await?;
+        self.operator = operator(&self.api, &self.flags).await?;
+        Ok(())
     }
 
     /// The namespace of the AppDatabases and of their applications.
@@ -135,4 +142,11 @@ impl LocalConcierge {
         }
         self.operator.terminate().await
     }
+}
+
+async fn operator(api: &BareApi, flags: &[String]) -> Result<OperatorProcess> {
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let mut operator = OperatorProcess::start("concierge-operator", &api.kubeconfig(), &flags).await?;
+    operator.says("leading").await?;
+    Ok(operator)
 }

@@ -78,6 +78,11 @@ impl OperatorProcess {
         Ok(self.child.id().context("it ended already")?.try_into()?)
     }
 
+    /// Ends it as a crash would.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context("it cannot be killed")
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
         let id = Pid::from_raw(self.id()?).context("0 is no process")?;
