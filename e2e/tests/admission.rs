@@ -12,13 +12,6 @@ fn developer(bed: &Bed) -> String {
     format!("dev-{}", bed.name())
 }
 
-/// Lets the developer do this in the namespace.
-async fn allow(area: &Area, who: &str, name: &str, rule: &[&str]) -> Result<()> {
-    area.kubectl(&[&["create", "role", name], rule].concat()).await?;
-    area.kubectl(&["create", "rolebinding", name, &format!("--role={name}"), &format!("--user={who}")]).await?;
-    Ok(())
-}
-
 /// Binds the chart's role for people who request databases.
 async fn let_create_app_databases(area: &Area, who: &str) -> Result<()> {
     let (user, role) = (format!("--user={who}"), "--clusterrole=appdatabase-creator");
@@ -41,7 +34,7 @@ async fn a_database_names_no_secret_that_its_author_may_not_read() -> Result<()>
     let dev = bed.acting_as(&who, &["developers"]);
     let login = bed.postgres_login().await?;
     bed.apply(&secret("creds", &login)).await?;
-    allow(&bed, &who, "databases", &["--verb=get,create,patch", "--resource=databases.dbhub.tas.io"]).await?;
+    bed.allow(&who, "databases", &["--verb=get,create,patch", "--resource=databases.dbhub.tas.io"]).await?;
     let spec = json!({"type": "postgres", "host": "analytics-pg.acme.internal", "database": login.database,
                       "credentialsRef": {"name": "creds"}});
     let db = database("db", &spec, &json!({}));
@@ -49,7 +42,7 @@ async fn a_database_names_no_secret_that_its_author_may_not_read() -> Result<()>
     assert!(refusal.contains("spec.credentialsRef.name: you may not get Secret creds"), "{refusal}");
 
     let one_secret = ["--verb=get", "--resource=secrets", "--resource-name=creds"];
-    allow(&bed, &who, "one-secret", &one_secret).await?;
+    bed.allow(&who, "one-secret", &one_secret).await?;
     dev.apply(&db).await?;
     let connected =
         |db: &Database| db.status.as_ref().and_then(|status| status.phase) == Some(DatabasePhase::Connected);
@@ -64,7 +57,7 @@ async fn a_database_names_no_volume_that_its_author_may_not_read() -> Result<()>
     let bed = Bed::new("adm-volume").await?;
     let who = developer(&bed);
     let dev = bed.acting_as(&who, &["developers"]);
-    allow(&bed, &who, "databases", &["--verb=get,create,patch", "--resource=databases.dbhub.tas.io"]).await?;
+    bed.allow(&who, "databases", &["--verb=get,create,patch", "--resource=databases.dbhub.tas.io"]).await?;
     for (kind, resource, volume) in [
         ("ConfigMap", "configmaps", json!({"configMap": {"name": "files"}})),
         ("PersistentVolumeClaim", "persistentvolumeclaims", json!({"persistentVolumeClaim": {"claimName": "files"}})),
@@ -74,7 +67,7 @@ async fn a_database_names_no_volume_that_its_author_may_not_read() -> Result<()>
         let refusal = dev.refused(&db).await?;
         assert!(refusal.contains(&format!("you may not get {kind} files")), "{refusal}");
         let rule = ["--verb=get", &format!("--resource={resource}"), "--resource-name=files"];
-        allow(&bed, &who, resource, &rule).await?;
+        bed.allow(&who, resource, &rule).await?;
         dev.apply(&db).await?;
     }
     bed.finish().await
@@ -119,14 +112,14 @@ async fn from_the_home_namespace_it_takes_the_right_to_create_secrets() -> Resul
     let refusal = dev_at_home.refused(&for_namespace(bed.name(), &name, HOME)).await?;
     assert!(refusal.contains("spec.appNamespace"), "{refusal}");
 
-    allow(&bed, &who, "secrets", &["--verb=create", "--resource=secrets"]).await?;
+    bed.allow(&who, "secrets", &["--verb=create", "--resource=secrets"]).await?;
     dev_at_home.apply(&wanted).await?;
     home.wait_for(bed.name(), "Ready", is_ready).await?;
     bed.get::<Secret>("creds").await?;
     let delete = ["delete", "appdatabase", bed.name()];
     let answer = dev_at_home.try_kubectl(&delete).await?;
     ensure!(!answer.success && answer.stderr.contains("to delete Secrets"), "it was deleted: {answer:?}");
-    allow(&bed, &who, "delete-secrets", &["--verb=delete", "--resource=secrets"]).await?;
+    bed.allow(&who, "delete-secrets", &["--verb=delete", "--resource=secrets"]).await?;
     dev_at_home.kubectl(&delete).await?;
     home.kubectl(&["delete", "rolebinding", &who]).await?;
     bed.finish().await

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use api_types::DBHubInstance;
 use e2e::testing::agent::running;
-use e2e::testing::bed::{Bed, HOME};
-use e2e::testing::hub::{generation, mysql_database, pods, small_hub};
+use e2e::testing::bed::Bed;
+use e2e::testing::hub::{LAST_HANDSHAKE, figures, generation, mysql_database, pods, small_hub};
 use e2e::testing::manifests::instance;
-use e2e::testing::{http, wait_for};
+use e2e::testing::wait_for;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -96,20 +96,6 @@ async fn its_size_is_the_instances_alone_and_an_autoscaler_finds_its_way() -> Re
     bed.finish().await
 }
 
-/// The figures of the instance `hub` of a namespace, without it: name and other labels, value.
-async fn figures(bed: &Bed) -> Result<Vec<(String, i64)>> {
-    let forward = bed.harness().forward(HOME, "service/dbhub-operator", 8080).await?;
-    let (_, text) = http::get(forward.port, "/metrics").await?;
-    let labels = format!("namespace=\"{}\",name=\"hub\"", bed.name());
-    let lines = text.lines().filter(|line| line.contains(&labels));
-    lines
-        .map(|line| {
-            let (name, value) = line.rsplit_once(' ').context("no value")?;
-            Ok((name.replace(&labels, ""), value.parse().with_context(|| format!("no number: {line}"))?))
-        })
-        .collect()
-}
-
 #[tokio::test]
 async fn its_figures_are_those_of_now_and_go_with_it() -> Result<()> {
     let bed = Bed::new("own-figures").await?;
@@ -117,8 +103,7 @@ async fn its_figures_are_those_of_now_and_go_with_it() -> Result<()> {
     small_hub(&bed, &json!({"replicas": 2})).await?;
     let mut found = figures(&bed).await?;
     found.sort();
-    let handshake = "dbhub_operator_instance_last_handshake_timestamp_seconds{}";
-    let (times, counts): (Vec<_>, Vec<_>) = found.into_iter().partition(|(name, _)| name == handshake);
+    let (times, counts): (Vec<_>, Vec<_>) = found.into_iter().partition(|(name, _)| name == LAST_HANDSHAKE);
     ensure!(times.len() == 1 && times[0].1 >= begun, "{times:?}");
     let expected = [
         ("dbhub_operator_instance_databases{,state=\"down\"}", 0),

@@ -175,19 +175,13 @@ async fn what_no_pod_understands_is_told_while_the_pods_go_on() -> Result<()> {
     bed.finish().await
 }
 
-/// Lets a person do this in the namespace.
-async fn allow(bed: &Area, who: &str, name: &str, rule: &[&str]) -> Result<()> {
-    bed.kubectl(&[&["create", "role", name], rule].concat()).await?;
-    bed.kubectl(&["create", "rolebinding", name, &format!("--role={name}"), &format!("--user={who}")]).await.map(drop)
-}
-
 #[tokio::test]
 async fn an_instance_names_nothing_that_its_author_may_not_read() -> Result<()> {
     let bed = Bed::new("pod-author").await?;
     let who = format!("dev-{}", bed.name());
     let dev = bed.acting_as(&who, &["developers"]);
     let verbs = ["--verb=get,create,patch,update", "--resource=dbhubinstances.dbhub.tas.io"];
-    allow(&bed, &who, "instances", &verbs).await?;
+    bed.allow(&who, "instances", &verbs).await?;
     dev.apply(&instance("hub", &json!({}))).await?;
     let from = |kind: &str, name: &str| json!({"name": "X", "valueFrom": {kind: {"name": name, "key": "k"}}});
     for (resource, name, spec, told) in [
@@ -219,7 +213,7 @@ async fn an_instance_names_nothing_that_its_author_may_not_read() -> Result<()> 
         let refusal = dev.refused(&instance("hub", &spec)).await?;
         assert!(refusal.contains(told), "{refusal}");
         let rule = ["--verb=get", &format!("--resource={resource}"), &format!("--resource-name={name}")];
-        allow(&bed, &who, name, &rule).await?;
+        bed.allow(&who, name, &rule).await?;
         dev.apply(&instance("hub", &spec)).await?;
     }
     many_names(&bed, &dev, &who).await?;
@@ -234,7 +228,7 @@ async fn many_names(bed: &Area, dev: &Area, who: &str) -> Result<()> {
             (0..count).map(|index| json!({"name": format!("X{index}"), "valueFrom": secret(index)})).collect();
         hub(&json!({"env": env}))
     };
-    allow(bed, who, "all-but-one", &["--verb=get", "--resource=secrets", "--resource-name=s0"]).await?;
+    bed.allow(who, "all-but-one", &["--verb=get", "--resource=secrets", "--resource-name=s0"]).await?;
     let refusal = dev.refused(&named(20)).await?;
     assert!(refusal.contains("you may not get Secret s1 "), "{refusal}");
     bed.apply(&named(20)).await?;

@@ -2,13 +2,15 @@
 //! not; what others do to the Deployment's pods is respected.
 
 use anyhow::{Context, Result, ensure};
+use api_types::DBHubInstance;
 use e2e::testing::agent::{Agent, refusal, running};
-use e2e::testing::bed::{Area, Bed};
+use e2e::testing::bed::{Area, Bed, ready_reason};
 use e2e::testing::hub::{SELECT, connected, generation, items, pod, rolled, server, small_hub, templates};
 use e2e::testing::manifests::{config_map, instance, opaque_secret, secret};
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::{Value, json};
 
@@ -24,6 +26,27 @@ async fn exit_code(area: &Area, pod: &str) -> Result<i32> {
             let status = pod.status.and_then(|status| status.container_statuses).context("no container")?;
             let ended = status[0].state.as_ref().and_then(|state| state.terminated.as_ref());
             return Ok(ended.context("it did not end")?.exit_code);
+        }
+    }
+}
+
+/// The phases of the instance `hub`, each with the reason of its condition Ready, as they follow each other at first
+/// while `work` goes on.
+async fn phases_during(area: &Area, work: impl Future<Output = Result<()>>) -> Result<Vec<String>> {
+    let only = watcher::Config::default().fields("metadata.name=hub");
+    let mut events = std::pin::pin!(watcher(area.api::<DBHubInstance>(), only).applied_objects());
+    let (mut work, mut phases) = (std::pin::pin!(work), Vec::new());
+    loop {
+        tokio::select! {
+            done = &mut work => return done.map(|()| phases),
+            hub = events.next() => {
+                let hub = hub.context("the watch ended")??;
+                let phase = hub.status.as_ref().and_then(|status| status.phase).context("no phase")?;
+                let phase = format!("{phase:?} {}", ready_reason(&hub).unwrap_or_default());
+                if !phases.contains(&phase) {
+                    phases.push(phase);
+                }
+            }
         }
     }
 }
@@ -118,7 +141,9 @@ async fn a_restart_that_a_person_asks_for_happens_once_and_stays() -> Result<()>
         bed.kubectl(&["rollout", "restart", "deployment", "hub"]).await?;
         rolled(&bed, before + 1, &["mem"]).await
     };
-    agent.asks_during(("execute_sql", "SELECT 1 AS one"), &json!([{"one": 1}]), restart).await?;
+    let one = json!([{"one": 1}]);
+    let phases = phases_during(&bed, agent.asks_during(("execute_sql", "SELECT 1 AS one"), &one, restart)).await?;
+    assert_eq!(phases.iter().map(String::as_str).collect::<Vec<_>>(), ["Running Running", "Running RolloutInProgress"]);
     bed.kubectl(&["annotate", "dbhubinstance", "hub", "reconcile=now"]).await?;
     bed.expect_quiet::<Deployment>("hub").await?;
     let deployment = bed.get::<Deployment>("hub").await?;

@@ -2,18 +2,17 @@
 //! ran before runs on, and it recovers by itself.
 
 use anyhow::{Result, ensure};
+use api_types::DBHubInstance;
 use api_types::InstancePhase::{Degraded, Failed};
-use e2e::command;
 use e2e::images::CLIENT_IMAGE;
 use e2e::testing::agent::{Agent, running};
-use e2e::testing::bed::Bed;
-use e2e::testing::hub::{condition, in_memory, small_hub, stuck};
+use e2e::testing::bed::{Bed, ready_reason};
+use e2e::testing::hub::{condition, in_memory, message, small_hub, stuck};
 use e2e::testing::manifests::instance;
-use k8s_openapi::api::core::v1::Service;
+use e2e::testing::wall::{From, Wall};
+use k8s_openapi::api::core::v1::{ResourceQuota, Service};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(20);
 const ONE: (&str, &str) = ("execute_sql", "SELECT 1 AS one");
 
 fn one() -> Value {
@@ -64,6 +63,21 @@ async fn a_crash_is_told_by_what_the_program_said_last() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_port_that_dbhub_cannot_have_is_told() -> Result<()> {
+    let bed = Bed::new("hub-port").await?;
+    if bed.harness().cluster().is_none() {
+        println!("skipped: another cluster may give every port to every user");
+        return bed.finish().await;
+    }
+    apply(&bed, &json!({"port": 80})).await?;
+    let message = stuck(&bed, Failed, "CrashLoop").await?;
+    assert!(message.contains("code 1: it cannot listen on spec.port"), "{message}");
+    bed.apply(&instance("hub", &json!({}))).await?;
+    running(&bed, &["mem"]).await?;
+    bed.finish().await
+}
+
+#[tokio::test]
 async fn pods_that_find_no_place_wait_for_one() -> Result<()> {
     let bed = Bed::new("hub-place").await?;
     // Nothing in a pod needs more than this allows.
@@ -79,50 +93,48 @@ async fn pods_that_find_no_place_wait_for_one() -> Result<()> {
     bed.finish().await
 }
 
+/// Lets the namespace have so many of a resource, and waits until that is in force.
+async fn limit(bed: &Bed, resource: &str, most: &str) -> Result<()> {
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"},
+                       "spec": {"hard": {resource: most}}});
+    bed.apply(&quota).await?;
+    let in_force = |quota: &ResourceQuota| {
+        let hard = quota.status.as_ref().and_then(|status| status.hard.as_ref());
+        hard.and_then(|hard| hard.get(resource)).is_some_and(|quantity| quantity.0 == most)
+    };
+    bed.wait_for("few", &format!("{most} {resource}"), in_force).await.map(drop)
+}
+
 #[tokio::test]
 async fn a_quota_is_named_until_it_lets_the_pods_in() -> Result<()> {
     let bed = Bed::new("hub-quota").await?;
-    let quota = |pods: &str| {
-        json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"},
-               "spec": {"hard": {"pods": pods}}})
-    };
-    bed.apply(&quota("0")).await?;
-    let counted = |quota: &k8s_openapi::api::core::v1::ResourceQuota| quota.status.is_some();
-    bed.wait_for("few", "a counted quota", counted).await?;
+    limit(&bed, "pods", "0").await?;
     apply(&bed, &json!({})).await?;
     let message = stuck(&bed, Failed, "PodsRefused").await?;
     assert!(message.contains("exceeded quota: few"), "{message}");
-    bed.apply(&quota("9")).await?;
+    limit(&bed, "pods", "9").await?;
     running(&bed, &["mem"]).await?;
     bed.finish().await
 }
 
-/// Refuses connections to an address of the node's Services, until it is dropped or undone.
-struct Wall<'a> {
-    bed: &'a Bed,
-    table: String,
-}
-
-impl<'a> Wall<'a> {
-    async fn build(bed: &'a Bed, address: &str) -> Result<Self> {
-        let wall = Self { bed, table: bed.name().replace('-', "_") };
-        let table = &wall.table;
-        wall.nft(&format!(
-            "table ip {table} {{ chain c {{ type filter hook prerouting priority raw; \
-             ip daddr {address} tcp dport 8080 reject with tcp reset; }}; }}"
-        ))
-        .await?;
-        Ok(wall)
+#[tokio::test]
+async fn a_quota_is_named_whatever_it_leaves_no_room_for() -> Result<()> {
+    let bed = Bed::new("hub-quotas").await?;
+    limit(&bed, "count/configmaps", "0").await?;
+    apply(&bed, &json!({})).await?;
+    let first = stuck(&bed, Failed, "QuotaExceeded").await?;
+    assert!(first.contains("ConfigMap hub-config") && first.contains("ResourceQuota few"), "{first}");
+    for (resource, object) in [("count/services", "Service hub"), ("count/deployments.apps", "Deployment hub")] {
+        limit(&bed, resource, "0").await?;
+        let told = |hub: &DBHubInstance| {
+            ready_reason(hub).as_deref() == Some("QuotaExceeded")
+                && message(hub, "Ready").is_some_and(|message| message.contains(object))
+        };
+        bed.wait_for("hub", &format!("a message about {object}"), told).await?;
     }
-
-    async fn tear_down(self) -> Result<()> {
-        self.nft(&format!("delete table ip {}", self.table)).await
-    }
-
-    async fn nft(&self, rules: &str) -> Result<()> {
-        let cluster = self.bed.harness().cluster().ok_or_else(|| anyhow::anyhow!("the cluster is not ours"))?;
-        command::output(cluster.command("nft")?.arg(rules), DEADLINE).await.map(drop)
-    }
+    bed.delete::<ResourceQuota>("few").await?;
+    running(&bed, &["mem"]).await?;
+    bed.finish().await
 }
 
 #[tokio::test]
@@ -134,11 +146,11 @@ async fn a_handshake_that_fails_is_told_and_tried_again() -> Result<()> {
     }
     small_hub(&bed, &json!({})).await?;
     let address = bed.get::<Service>("hub").await?.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
-    let wall = Wall::build(&bed, &address).await?;
+    let wall = Wall::build(&bed, "service", From::Pods, &address).await?;
     bed.kubectl(&["rollout", "restart", "deployment", "hub"]).await?;
     let message = stuck(&bed, Failed, "HandshakeUnreachable").await?;
     assert!(message.contains("Service"), "{message}");
-    let hub = bed.get::<api_types::DBHubInstance>("hub").await?;
+    let hub = bed.get::<DBHubInstance>("hub").await?;
     assert_eq!(condition(&hub, "Verified").as_deref(), Some("False"));
     wall.tear_down().await?;
     let hub = running(&bed, &["mem"]).await?;

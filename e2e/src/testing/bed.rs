@@ -147,6 +147,13 @@ impl Area {
         self.harness.kubectl.capture(&[&["--namespace", self.name()], arguments].concat()).await
     }
 
+    /// Lets a person do this here, as `kubectl create role` says it. `name` names role and binding.
+    pub async fn allow(&self, who: &str, name: &str, rule: &[&str]) -> Result<()> {
+        self.kubectl(&[&["create", "role", name], rule].concat()).await?;
+        let (role, user) = (format!("--role={name}"), format!("--user={who}"));
+        self.kubectl(&["create", "rolebinding", name, &role, &user]).await.map(drop)
+    }
+
     /// One object.
     pub async fn get<K: Kind>(&self, name: &str) -> Result<K> {
         let found = self.api::<K>().get_opt(name).await?;
@@ -257,10 +264,14 @@ impl Bed {
 
     /// Another namespace of this test, called `<own name>-<suffix>`.
     pub async fn other_namespace(&mut self, suffix: &str) -> Result<Area> {
-        let name = format!("{}-{suffix}", self.name());
-        let namespace = TestNamespace::create_named(&self.harness, suffix, name.clone()).await?;
+        self.namespace_called(&format!("{}-{suffix}", self.name())).await
+    }
+
+    /// Another namespace of this test, with the name that an example gives it.
+    pub async fn namespace_called(&mut self, name: &str) -> Result<Area> {
+        let namespace = TestNamespace::create_named(&self.harness, name, name.to_owned()).await?;
         self.namespaces.push(namespace);
-        Ok(Area::new(self.harness.clone(), name))
+        Ok(Area::new(self.harness.clone(), name.to_owned()))
     }
 
     /// The concierge's home namespace.

@@ -10,7 +10,8 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::agent::running;
-use super::bed::{Area, Bed, Login, ready_reason};
+use super::bed::{Area, Bed, HOME, Login, ready_reason};
+use super::http;
 use super::manifests::{database, instance, secret};
 
 /// Reads the table that every login's database has.
@@ -139,4 +140,21 @@ pub async fn rolled(area: &Area, generation: i64, databases: &[&str]) -> Result<
     };
     area.wait_for("hub", "a complete rollout", complete).await?;
     running(area, databases).await.map(drop)
+}
+
+/// The name of the figure that tells when the last handshake ended, as [`figures`] gives it.
+pub const LAST_HANDSHAKE: &str = "dbhub_operator_instance_last_handshake_timestamp_seconds{}";
+
+/// The figures of the instance `hub` of a namespace, without it: name and other labels, value.
+pub async fn figures(area: &Area) -> Result<Vec<(String, i64)>> {
+    let forward = area.harness().forward(HOME, "service/dbhub-operator", 8080).await?;
+    let (_, text) = http::get(forward.port, "/metrics").await?;
+    let labels = format!("namespace=\"{}\",name=\"hub\"", area.name());
+    let lines = text.lines().filter(|line| line.contains(&labels));
+    lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').context("no value")?;
+            Ok((name.replace(&labels, ""), value.parse().with_context(|| format!("no number: {line}"))?))
+        })
+        .collect()
 }

@@ -20,6 +20,7 @@ pub mod manifests;
 mod namespace;
 pub mod process;
 mod wait;
+pub mod wall;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
