@@ -10,6 +10,7 @@ use e2e::testing::hub::{
     SELECT, condition, connected, in_memory, items, message, of_mysql, of_postgres, server, small_hub,
 };
 use e2e::testing::manifests::{instance, secret};
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
 /// Three servers with a login each, and SQLite in memory.
@@ -129,5 +130,43 @@ async fn without_the_token_only_the_health_page_is_shown() -> Result<()> {
     let pages = ["/", "/index.html", "/mcp", "/api/sources", "/api/sources/mem", "/api/requests", "/health", "/none"];
     assert_eq!(open(&pages).await?, [401; 8]);
     assert_eq!(open(&["/healthz"]).await?, [200]);
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn only_the_services_own_names_and_those_of_the_instance_are_answered() -> Result<()> {
+    let bed = Bed::new("hub-hosts").await?;
+    small_hub(&bed, &json!({"allowedHosts": ["mcp.acme.example"]})).await?;
+    let forward = bed.harness().forward(bed.name(), "service/hub", 8080).await?;
+    let service = format!("hub.{}", bed.name());
+    for (host, status) in [
+        ("mcp.acme.example", 200),
+        ("hub:8080", 200),
+        (&service, 200),
+        (&format!("{service}.svc"), 200),
+        (&format!("{service}.svc.cluster.local:8080"), 200),
+        ("acme.example", 403),
+        ("hub.acme.example", 403),
+    ] {
+        assert_eq!(http::get_of(forward.port, host, "/healthz").await?.0, status, "{host}");
+    }
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn without_authentication_every_page_is_open_and_there_is_no_token() -> Result<()> {
+    let bed = Bed::new("hub-open").await?;
+    small_hub(&bed, &json!({"auth": {"mode": "none"}})).await?;
+    let forward = bed.harness().forward(bed.name(), "service/hub", 8080).await?;
+    for page in ["/", "/api/sources", "/api/requests"] {
+        assert_eq!(http::get(forward.port, page).await?.0, 200, "{page}");
+    }
+    ensure!(bed.get::<Secret>("hub-token").await.is_err(), "a token was made that nobody asks for");
+    let agent = Agent::with_secret(&bed, "hub", "hub-creds").await?;
+    ensure!(agent.say_without_token(&["list"]).await?.success, "tools/list failed");
+    // From then on nobody is let in without one.
+    bed.apply(&instance("hub", &json!({}))).await?;
+    running(&bed, &["mem"]).await?;
+    ensure!(!agent.say_without_token(&["list"]).await?.success, "a stranger was let in");
     bed.finish().await
 }

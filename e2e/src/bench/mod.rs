@@ -83,6 +83,8 @@ pub async fn run(cluster: &Cluster, images: &[ImageFile], parts: &[Part]) -> Res
     let tools = cluster.tools()?;
     ensure!(!cfg!(debug_assertions), "an unoptimised script would flatter the operators: run `cargo xtask bench`");
     let by_default = Part::value_variants().iter().filter(|part| **part != Part::ManyInstances);
+    // At once, since whoever builds the images anew meanwhile removes these.
+    let sizes = image_sizes(images)?;
     let parts: Vec<Part> = if parts.is_empty() { by_default.copied().collect() } else { parts.to_vec() };
     let (outside, within): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| *part == Part::ManyInstances);
     let mut measured = Vec::new();
@@ -94,7 +96,7 @@ pub async fn run(cluster: &Cluster, images: &[ImageFile], parts: &[Part]) -> Res
         measured.push(Progress::new().step(part.title(), figures).await?);
     }
     let load = inside::load()?;
-    measured.push(Measured { load: [load, load], figures: image_sizes(images)? });
+    measured.push(Measured { load: [load, load], figures: sizes });
     println!("{}", table::markdown(&measured));
     Ok(())
 }

@@ -150,8 +150,8 @@ impl Area {
     /// Lets a person do this here, as `kubectl create role` says it. `name` names role and binding.
     pub async fn allow(&self, who: &str, name: &str, rule: &[&str]) -> Result<()> {
         self.kubectl(&[&["create", "role", name], rule].concat()).await?;
-        let (role, user) = (format!("--role={name}"), format!("--user={who}"));
-        self.kubectl(&["create", "rolebinding", name, &role, &user]).await.map(drop)
+        let bound = format!("--role={name}");
+        self.kubectl(&["create", "rolebinding", name, &bound, &format!("--user={who}")]).await.map(drop)
     }
 
     /// One object.
