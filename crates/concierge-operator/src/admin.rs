@@ -1,5 +1,7 @@
 //! The admin's logins: what must be there and be said before a session is used for anything else. On PostgreSQL that is
-//! the concierge's own database, and an empty search path, so that no name means what somebody has planted.
+//! the concierge's own database, and an empty search path, so that no name means what somebody has planted. On a Galera
+//! cluster it is that a look sees everything that any node has taken: after a failover the new writer lags behind for a
+//! moment, and what it has not applied yet is not absent.
 
 use sql_client::{ConnectClass, ConnectOptions, Session, SqlClass, Statement, connect};
 
@@ -7,6 +9,9 @@ use crate::engine::Engine;
 use crate::ledger::postgres::{MAINTENANCE_DATABASE, create_database, look_for_database};
 use crate::pool::PoolError;
 use crate::servers::Server;
+
+/// What a MySQL that was not built for a cluster says to the cluster's settings.
+const UNKNOWN_VARIABLE: &str = "1193";
 
 /// A session where the admin works. On a PostgreSQL server that was never used before, its place is made first.
 pub async fn open(server: &Server) -> Result<Box<dyn Session>, PoolError> {
@@ -27,7 +32,13 @@ pub async fn open_in(server: &Server, database: &str) -> Result<Box<dyn Session>
 async fn enter(engine: Engine, options: &ConnectOptions) -> Result<Box<dyn Session>, PoolError> {
     let mut session = connect(options).await?;
     match engine {
-        Engine::Mysql => {}
+        Engine::Mysql => {
+            let wait = Statement::new("asking for causal reads", "SET SESSION wsrep_sync_wait = 1");
+            match session.execute(&wait).await {
+                Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => {}
+                result => drop(result?),
+            }
+        }
         Engine::Postgres => {
             session.execute(&Statement::new("emptying the search path", "SET search_path = ''")).await?;
         }

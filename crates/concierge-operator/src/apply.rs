@@ -45,7 +45,7 @@ pub async fn apply(
     claim(intent, plan, session, &app.spec.cluster_ref).await?;
     let written = write_secret(ctx, plan).await?;
     for step in &plan.steps {
-        run(intent, step, session, &app.spec.cluster_ref).await?;
+        run(intent, plan, step, session, &app.spec.cluster_ref).await?;
     }
     let healed = verify(intent, plan, session, &app.spec.cluster_ref).await?;
     let version = written.as_ref().or(found).and_then(Secret::resource_version);
@@ -83,14 +83,17 @@ async fn write_secret(ctx: &Context, plan: &Plan) -> Result<Option<Secret>, Erro
     }
 }
 
-/// Runs one step. What turns out to be there already was made by somebody between look and creation: the claim said
-/// otherwise, so it is withdrawn, and the next look applies the rules of adoption.
-async fn run(intent: &Intent<'_>, step: &Step, session: &mut Pooled, cluster: &str) -> Result<(), Error> {
+/// Runs one step. What turns out to be there already, under a claim of this very pass, was made by somebody between look
+/// and creation: the claim said otherwise, so it is withdrawn, and the next look applies the rules of adoption. Under an
+/// older claim it was made by a pass that was cut off before the server had answered: it is ours.
+async fn run(intent: &Intent<'_>, plan: &Plan, step: &Step, session: &mut Pooled, cluster: &str) -> Result<(), Error> {
     match (session.execute(&step.statement).await, step.creates) {
         (Ok(_), _) => Ok(()),
         (Err(error), Some(kind)) if exists_already(&error, kind) => {
-            let withdraw = ledger::withdraw(intent.request, intent.owner, kind);
-            session.execute(&withdraw).await.map_err(|error| Error::statement(cluster, error))?;
+            if plan.claimed.contains(&kind) {
+                let withdraw = ledger::withdraw(intent.request, intent.owner, kind);
+                session.execute(&withdraw).await.map_err(|error| Error::statement(cluster, error))?;
+            }
             Err(Error::Raced)
         }
         (Err(error), _) => Err(Error::statement(cluster, error)),

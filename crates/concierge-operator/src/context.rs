@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use api_types::AppDatabase;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::Client;
 use kube::core::{PartialObjectMeta, Selector};
 use kube::runtime::reflector::Store;
+use kube::{Client, ResourceExt as _};
 use operator_runtime::events::EventSink;
 
 use crate::due::Due;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::pool::Pools;
-use crate::servers::Timeouts;
+use crate::servers::{Server, Timeouts, version};
 
 /// What every reconcile shares.
 pub struct Context {
@@ -35,6 +36,8 @@ pub struct Context {
     pub stores: Stores,
     /// How long passes take.
     pub metrics: Metrics,
+    /// Who may be worked on now.
+    pub places: Places,
     /// Sessions with the servers.
     pub pools: Pools,
     /// What was verified since this process started.
@@ -57,6 +60,15 @@ pub struct Stores {
     pub app_secrets: Store<PartialObjectMeta<Secret>>,
     /// Every namespace.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+impl Stores {
+    /// Whether the server's admin Secret still is what the server was read from.
+    #[must_use]
+    pub fn knows(&self, server: &Server) -> bool {
+        let secrets = self.admin_secrets.state();
+        secrets.iter().any(|secret| secret.name_any() == server.secret && version(secret) == server.version)
+    }
 }
 
 /// What must be the same for an earlier verification to still hold.

@@ -19,9 +19,13 @@ use operator_runtime::{OperatorContext, controller};
 use crate::context::{Context, Stores, Verified};
 use crate::due::Due;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::pool::Pools;
 use crate::reconcile::reconcile;
-use crate::{OPERATOR, Settings, drift};
+use crate::{OPERATOR, Settings, drift, recovery};
+
+/// A pass reads and writes at the API server too, so there are more of them at a server than sessions on it.
+const PLACES_PER_SESSION: usize = 2;
 
 /// Runs the controller until the runtime says stop.
 pub async fn run(runtime: OperatorContext, settings: Settings) {
@@ -69,18 +73,19 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         app_namespaces: settings.app_namespaces,
         stores,
         metrics: metrics.clone(),
+        places: Places::new(settings.connections_per_server * PLACES_PER_SESSION, Arc::clone(&due)),
         pools: Pools::new(settings.connections_per_server, metrics),
         verified: Verified::default(),
         due,
         drift_interval: settings.drift_interval,
         timeouts: settings.timeouts,
     });
-    let looking = drift::run(Arc::clone(&ctx));
+    let beside = futures::future::join(drift::run(Arc::clone(&ctx)), recovery::run(Arc::clone(&ctx)));
     let driven = controller::drive(&runtime, controller, synced, move |app| reconcile(app, Arc::clone(&ctx)));
     // Ends with the controller, which a stop ends.
     tokio::select! {
         () = driven => {}
-        () = looking => {}
+        ((), ()) = beside => {}
     }
 }
 

@@ -35,7 +35,9 @@ pub async fn delete(app: &AppDatabase, ctx: &Context) -> Result<Action, Error> {
     Ok(Action::await_change())
 }
 
-fn needs_no_server(app: &AppDatabase) -> bool {
+/// Whether there is nothing to drop, or nobody wants to.
+#[must_use]
+pub fn needs_no_server(app: &AppDatabase) -> bool {
     let orphaned = app.annotations().get(ORPHAN).is_some_and(|value| value == "true");
     orphaned || app.spec.deletion_policy == DeletionPolicy::Retain
 }

@@ -124,7 +124,10 @@ async fn look(ctx: &Context, part: &[Healthy]) -> Result<Vec<Row>, PoolError> {
 fn is_passing(error: &PoolError) -> bool {
     match error {
         PoolError::Connect(_) | PoolError::Busy => true,
-        PoolError::Setup(error) => error.session_is_lost() || error.class() == SqlClass::Retryable,
+        PoolError::Setup(error) => {
+            error.session_is_lost() || matches!(error.class(), SqlClass::Retryable | SqlClass::NotReady)
+        }
+        PoolError::Suspended(_) => false,
     }
 }
 

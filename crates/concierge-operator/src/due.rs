@@ -9,27 +9,40 @@ use futures::stream::{self, Stream};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
+/// Objects in the order in which they came, each once.
+#[derive(Default)]
+pub struct Queue {
+    order: VecDeque<ObjectRef<AppDatabase>>,
+    known: HashSet<ObjectRef<AppDatabase>>,
+}
+
+impl Queue {
+    /// Puts an object at the end, unless it waits already.
+    pub fn push(&mut self, object: ObjectRef<AppDatabase>) {
+        if self.known.insert(object.clone()) {
+            self.order.push_back(object);
+        }
+    }
+
+    /// The first.
+    pub fn pop(&mut self) -> Option<ObjectRef<AppDatabase>> {
+        let object = self.order.pop_front()?;
+        self.known.remove(&object);
+        Some(object)
+    }
+}
+
 /// What waits to be taken up by the controller.
 #[derive(Default)]
 pub struct Due {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Queue>,
     added: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    order: VecDeque<ObjectRef<AppDatabase>>,
-    known: HashSet<ObjectRef<AppDatabase>>,
 }
 
 impl Due {
     /// Asks for a pass of an object; once is enough.
     pub fn add(&self, object: ObjectRef<AppDatabase>) {
-        let mut waiting = self.lock();
-        if waiting.known.insert(object.clone()) {
-            waiting.order.push_back(object);
-        }
-        drop(waiting);
+        self.lock().push(object);
         self.added.notify_one();
     }
 
@@ -37,7 +50,8 @@ impl Due {
     pub fn stream(self: Arc<Self>) -> impl Stream<Item = ObjectRef<AppDatabase>> + Send + 'static {
         stream::unfold(self, |due| async move {
             loop {
-                if let Some(object) = due.take() {
+                let object = due.lock().pop();
+                if let Some(object) = object {
                     return Some((object, due));
                 }
                 due.added.notified().await;
@@ -45,14 +59,7 @@ impl Due {
         })
     }
 
-    fn take(&self) -> Option<ObjectRef<AppDatabase>> {
-        let mut waiting = self.lock();
-        let object = waiting.order.pop_front()?;
-        waiting.known.remove(&object);
-        Some(object)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         // Both parts hold the same after each call; a thread that panicked between them leaves at worst one pass more.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -67,6 +67,8 @@ pub enum Error {
     AdminLogin {
         /// The clusterRef.
         cluster: String,
+        /// What the server said.
+        source: PoolError,
     },
     /// No session with the server.
     #[error("server {cluster} cannot be used now: {source}")]
@@ -117,9 +119,13 @@ impl Error {
     #[must_use]
     pub fn session(cluster: &str, source: PoolError) -> Self {
         let cluster = cluster.to_owned();
-        match &source {
-            PoolError::Connect(error) if is_login(error.class()) => Self::AdminLogin { cluster },
-            PoolError::Setup(error) => Self::statement(&cluster, error.clone()),
+        let first = match &source {
+            PoolError::Suspended(first) => first,
+            own => own,
+        };
+        match first {
+            PoolError::Connect(error) if is_login(error.class()) => Self::AdminLogin { cluster, source },
+            PoolError::Setup(error) if !source.is_suspended() => Self::statement(&cluster, error.clone()),
             _ => Self::Unavailable { cluster, source },
         }
     }
@@ -194,8 +200,8 @@ fn is_login(class: ConnectClass) -> bool {
 }
 
 fn is_server_trouble(class: SqlClass) -> bool {
-    use SqlClass::{ConnectionLost, Protocol, ReadOnly, Retryable, Timeout};
-    matches!(class, ConnectionLost | Protocol | Timeout | Retryable | ReadOnly)
+    use SqlClass::{ConnectionLost, NotReady, Protocol, ReadOnly, Retryable, Timeout};
+    matches!(class, ConnectionLost | Protocol | Timeout | NotReady | Retryable | ReadOnly)
 }
 
 impl PublicError for Error {
@@ -235,10 +241,17 @@ impl PublicError for Error {
             | Self::NamespaceTerminating { .. }
             | Self::NamespaceLeftOut { .. }
             | Self::NamespaceNotShared { .. } => Retry::OnChange,
+            // Whoever finds that the server answers again has everybody go on.
+            Self::AdminLogin { source, .. } | Self::Unavailable { source, .. } if source.is_suspended() => {
+                Retry::OnChange
+            }
+            // The application is told another address than the admin, perhaps; and a failover ends within seconds.
+            Self::Verification(error) if !is_login(error.class()) => Retry::After(SERVER_RELOOK),
             // A corrected admin Secret is seen at once; a server may lock an account that is tried too often.
             Self::Refused(_) | Self::RoleInUse { .. } | Self::Verification(_) | Self::AdminLogin { .. } => {
                 Retry::After(RELOOK)
             }
+            Self::Sql { source, .. } if source.class() == SqlClass::Retryable => Retry::Backoff,
             error if error.is_server_trouble() => Retry::After(SERVER_RELOOK),
             Self::Api(error) => error.retry(),
             _ => Retry::Backoff,
@@ -262,5 +275,49 @@ fn refusal_reason(refusal: &Refusal) -> &'static str {
         Refusal::SecretConflict { .. } => "SecretConflict",
         Refusal::DatabaseMissing { .. } => "DatabaseMissing",
         Refusal::CharsetFixed { .. } => "InvalidCharset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(class: SqlClass) -> Error {
+        Error::statement("main", SqlError::new(class, None, "creating the user"))
+    }
+
+    fn given_up(first: PoolError) -> Error {
+        Error::session("main", PoolError::Suspended(Box::new(first)))
+    }
+
+    #[test]
+    fn what_was_only_in_the_way_is_tried_again_soon_and_told_nobody() {
+        let error = sql(SqlClass::Retryable);
+        assert_eq!((error.retry(), error.is_news()), (Retry::Backoff, false));
+    }
+
+    #[test]
+    fn a_cluster_without_majority_is_told_and_waited_for() {
+        let error = sql(SqlClass::NotReady);
+        assert!(error.is_news() && error.is_server_trouble());
+        assert_eq!((error.reason(), error.phase()), ("ServerUnavailable", AppDatabasePhase::Pending));
+        assert_eq!(
+            error.to_string(),
+            "creating the user failed: the server is no working part of its cluster now; server main"
+        );
+    }
+
+    #[test]
+    fn a_server_that_was_given_up_is_not_asked_by_everybody() {
+        let lost = SqlError::new(SqlClass::ConnectionLost, None, "looking at the server");
+        let error = given_up(PoolError::Setup(lost.clone()));
+        assert_eq!((error.reason(), error.retry()), ("ServerUnavailable", Retry::OnChange));
+        assert!(error.is_server_trouble());
+        assert_eq!(
+            error.to_string(),
+            "server main cannot be used now: looking at the server failed: the connection to the server was lost"
+        );
+        let first = Error::session("main", PoolError::Setup(lost));
+        assert_eq!((first.reason(), first.retry()), ("ServerUnavailable", Retry::After(SERVER_RELOOK)));
     }
 }

@@ -103,6 +103,16 @@ pub fn create_table(engine: Engine) -> [Statement; 2] {
     }
 }
 
+/// Asks for one row, whichever it is: a server that cannot say is not ready.
+#[must_use]
+pub fn ask_for_any_claim(engine: Engine) -> Statement {
+    let table = match engine {
+        Engine::Mysql => mysql::TABLE,
+        Engine::Postgres => postgres::TABLE,
+    };
+    Statement::new("asking whether the server is ready", format!("SELECT 1 FROM {table} LIMIT 1"))
+}
+
 /// Claims names for an owner: all of them or none. `None` when there is nothing to claim.
 #[must_use]
 pub fn claim(request: &Request, owner: &Owner, uid: &str, claims: &[(Kind, Origin)]) -> Option<Statement> {

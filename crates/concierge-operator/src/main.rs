@@ -2,6 +2,7 @@
 
 mod admin;
 mod apply;
+mod breaker;
 mod context;
 mod controller;
 mod delete;
@@ -14,9 +15,11 @@ mod gather;
 mod ledger;
 mod look;
 mod metrics;
+mod places;
 mod plan;
 mod pool;
 mod reconcile;
+mod recovery;
 mod servers;
 mod settings;
 mod status;
@@ -41,7 +44,8 @@ async fn main() -> anyhow::Result<()> {
         name: OPERATOR,
         version: env!("CARGO_PKG_VERSION"),
         required_crds: vec![ApiResource::erase::<AppDatabase>(&())],
-        concurrency: 32,
+        // Each server has its own bound far below; see places.rs.
+        concurrency: 128,
         reconcile_timeout: Duration::from_mins(2),
     };
     operator_runtime::run(operator, runtime, async |context| {

@@ -70,6 +70,8 @@ pub struct Inputs {
 pub struct Plan {
     /// First of all: the names become ours or the plan is void.
     pub claim: Option<Statement>,
+    /// What it claims. All else was claimed by an earlier pass, whose statements may take effect at any time.
+    pub claimed: Vec<Kind>,
     /// Before any user has the password that it holds.
     pub secret: Option<SecretChange>,
     /// On the server.
@@ -174,6 +176,7 @@ pub fn plan(intent: &Intent<'_>, inputs: &Inputs) -> Result<Plan, Refusal> {
     let unknown = renewed || claims.contains(&(Kind::User, Origin::Adopted));
     Ok(Plan {
         claim: ledger::claim(intent.request, intent.owner, intent.uid, &claims),
+        claimed: claims.iter().map(|(kind, _)| *kind).collect(),
         secret: secret::change(intent, inputs.secret.as_ref(), &password),
         steps: steps(intent.request, &inputs.view, &stated, unknown),
         set_password: set_password(intent.request, &stated),

@@ -1,16 +1,18 @@
 //! Open logins of the admin on each server, reused. Bounded: so many sessions a server, and whoever finds all of them
-//! taken waits for a limited time. A changed admin Secret starts a new pool.
+//! taken waits for a limited time. A server that keeps failing is asked no more until it answers again, see
+//! [`crate::breaker`]. A changed admin Secret starts a new pool.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use sql_client::{ConnectError, Row, Session, SqlError, Statement};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sql_client::{ConnectError, Row, Session, SqlClass, SqlError, Statement};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::admin;
+use crate::breaker::Breaker;
 use crate::metrics::Metrics;
 use crate::servers::Server;
+use crate::{admin, ledger};
 
 /// How long a reconcile waits for a session.
 const QUEUE: Duration = Duration::from_secs(20);
@@ -25,12 +27,15 @@ pub enum PoolError {
     /// The server cannot be reached or refuses the login.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The session is of no use yet: a statement that must come first failed.
+    /// A statement failed that must work before the session is of use.
     #[error(transparent)]
     Setup(#[from] SqlError),
     /// All sessions were taken for too long.
     #[error("the server is busy with other AppDatabases; this one waits for its turn")]
     Busy,
+    /// The server failed like this time and again, and is not asked at the moment.
+    #[error("{0}")]
+    Suspended(Box<PoolError>),
 }
 
 /// The pools of all servers.
@@ -38,32 +43,49 @@ pub struct Pools {
     by_secret: Mutex<HashMap<String, Arc<Pool>>>,
     size: usize,
     metrics: Metrics,
+    given_up: Arc<Notify>,
 }
 
 impl Pools {
     /// Pools of at most `size` sessions a server.
     #[must_use]
     pub fn new(size: usize, metrics: Metrics) -> Self {
-        Self { by_secret: Mutex::default(), size, metrics }
+        Self { by_secret: Mutex::default(), size, metrics, given_up: Arc::default() }
     }
 
     /// A session on that server, open and usable.
     pub async fn session(&self, server: &Server) -> Result<Pooled, PoolError> {
         let pool = self.pool(server);
+        pool.refuse_if_given_up()?;
         let permit = tokio::time::timeout(QUEUE, Arc::clone(&pool.permits).acquire_owned()).await;
         let permit = permit.ok().and_then(Result::ok).ok_or(PoolError::Busy)?;
+        // It may have been given up in the meantime.
+        pool.refuse_if_given_up()?;
         let session = match pool.idle_session().await {
             Some(session) => session,
-            None => admin::open(server).await?,
+            None => admin::open(server).await.inspect_err(|error| pool.failed(error))?,
         };
         Ok(Pooled { session: Some(session), usable: true, pool, metrics: self.metrics.clone(), _permit: permit })
     }
 
+    /// Waits until servers were given up that nobody looks after, and gives their pools.
+    pub async fn unattended(&self) -> Vec<Weak<Pool>> {
+        self.given_up.notified().await;
+        let pools = lock(&self.by_secret);
+        let unattended = pools.values().filter(|pool| lock(&pool.breaker).needs_attention());
+        unattended.map(Arc::downgrade).collect()
+    }
+
+    /// Closes the sessions of a server that is no longer known.
+    pub fn forget(&self, pool: &Arc<Pool>) {
+        lock(&self.by_secret).retain(|_, known| !Arc::ptr_eq(known, pool));
+    }
+
     fn pool(&self, server: &Server) -> Arc<Pool> {
         let mut pools = lock(&self.by_secret);
-        let known = pools.get(&server.secret).filter(|pool| pool.version == server.version).cloned();
+        let known = pools.get(&server.secret).filter(|pool| pool.server.version == server.version).cloned();
         known.unwrap_or_else(|| {
-            let pool = Arc::new(Pool::new(server, self.size));
+            let pool = Arc::new(Pool::new(server, self.size, &self.given_up));
             pools.insert(server.secret.clone(), Arc::clone(&pool));
             pool
         })
@@ -71,10 +93,12 @@ impl Pools {
 }
 
 /// Sessions of one server, for one state of its admin Secret.
-struct Pool {
-    version: String,
+pub struct Pool {
+    server: Server,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    breaker: Mutex<Breaker>,
+    given_up: Arc<Notify>,
 }
 
 struct Idle {
@@ -83,18 +107,65 @@ struct Idle {
 }
 
 impl Pool {
-    fn new(server: &Server, size: usize) -> Self {
-        Self { version: server.version.clone(), permits: Arc::new(Semaphore::new(size)), idle: Mutex::default() }
+    fn new(server: &Server, size: usize, given_up: &Arc<Notify>) -> Self {
+        Self {
+            server: server.clone(),
+            permits: Arc::new(Semaphore::new(size)),
+            idle: Mutex::default(),
+            breaker: Mutex::default(),
+            given_up: Arc::clone(given_up),
+        }
+    }
+
+    /// The server that its sessions are on.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Tries a server that was given up. From the first answer on everybody may ask again.
+    pub async fn answers(&self) -> bool {
+        let answers = match admin::open(&self.server).await {
+            Ok(mut session) => {
+                let answer = session.query(&ledger::ask_for_any_claim(self.server.engine)).await;
+                session.close().await;
+                !answer.is_err_and(|error| is_trouble(&error))
+            }
+            Err(_) => false,
+        };
+        if answers {
+            lock(&self.breaker).close();
+        }
+        answers
+    }
+
+    fn refuse_if_given_up(&self) -> Result<(), PoolError> {
+        match lock(&self.breaker).trouble() {
+            Some(trouble) => Err(PoolError::Suspended(Box::new(trouble.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: &PoolError) {
+        if lock(&self.breaker).failed(error) {
+            tracing::warn!(cluster = self.server.cluster, "the server is given up until it answers again: {error}");
+            self.given_up.notify_one();
+        }
     }
 
     /// The session that was used last and still works.
     async fn idle_session(&self) -> Option<Box<dyn Session>> {
-        while let Some(Idle { mut session, since }) = self.pop() {
-            if since.elapsed() < FRESH || session.ping().await.is_ok() {
-                return Some(session);
-            }
+        let Idle { mut session, since } = self.pop()?;
+        if since.elapsed() < FRESH || session.ping().await.is_ok() {
+            return Some(session);
         }
+        self.drop_idle();
         None
+    }
+
+    /// What ended one session has most likely ended all.
+    fn drop_idle(&self) {
+        lock(&self.idle).clear();
     }
 
     fn pop(&self) -> Option<Idle> {
@@ -137,9 +208,30 @@ impl Pooled {
     }
 
     fn end<T>(&mut self, result: Result<T, SqlError>) -> Result<T, SqlError> {
-        self.usable = !result.as_ref().is_err_and(SqlError::session_is_lost);
+        let error = result.as_ref().err();
+        self.usable = !error.is_some_and(SqlError::session_is_lost);
+        if !self.usable {
+            self.pool.drop_idle();
+        }
+        match error.filter(|error| is_trouble(error)) {
+            Some(error) => self.pool.failed(&PoolError::Setup(error.clone())),
+            None => lock(&self.pool.breaker).worked(),
+        }
         result
     }
+}
+
+impl PoolError {
+    /// Whether the server was not even asked.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        matches!(self, Self::Suspended(_))
+    }
+}
+
+/// Whether the server rather than the statement is to blame.
+fn is_trouble(error: &SqlError) -> bool {
+    matches!(error.class(), SqlClass::ConnectionLost | SqlClass::Timeout | SqlClass::NotReady)
 }
 
 impl Drop for Pooled {

@@ -22,7 +22,12 @@ use crate::{delete, finalizer, gather};
 
 /// Brings one AppDatabase to what its spec asks for.
 pub async fn reconcile(app: Arc<AppDatabase>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if app.metadata.deletion_timestamp.is_some() {
+    let deleted = app.metadata.deletion_timestamp.is_some();
+    if deleted && delete::needs_no_server(&app) {
+        return delete::delete(&app, &ctx).await;
+    }
+    let Some(_place) = ctx.places.enter(&app) else { return Ok(Action::await_change()) };
+    if deleted {
         return delete::delete(&app, &ctx).await;
     }
     match provision(&app, &ctx).await {

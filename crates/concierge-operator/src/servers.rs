@@ -42,6 +42,8 @@ pub struct Timeouts {
 /// A server that databases are made on.
 #[derive(Clone, Debug)]
 pub struct Server {
+    /// The clusterRef that it serves.
+    pub cluster: String,
     /// What it speaks.
     pub engine: Engine,
     /// Name of its admin Secret.
@@ -127,7 +129,7 @@ pub fn find(secrets: &[Arc<Secret>], cluster: &str, timeouts: Timeouts) -> Resul
     serving.sort_by_key(|secret| secret.name_any());
     match serving.as_slice() {
         [] => Err(ServerError::Unknown { cluster: cluster.to_owned() }),
-        [secret] => server(secret, timeouts)
+        [secret] => server(secret, cluster, timeouts)
             .map_err(|problem| ServerError::SecretInvalid { secret: secret.name_any(), problem }),
         many => {
             let names: Vec<_> = many.iter().map(|secret| secret.name_any()).collect();
@@ -166,7 +168,7 @@ fn engine(secret: &Secret) -> Result<Engine, Problem> {
     }
 }
 
-fn server(secret: &Secret, timeouts: Timeouts) -> Result<Server, Problem> {
+fn server(secret: &Secret, cluster: &str, timeouts: Timeouts) -> Result<Server, Problem> {
     let engine = engine(secret)?;
     let keys = engine.keys();
     let admin_port = port(secret, keys.port)?.unwrap_or(engine.protocol().default_port());
@@ -176,14 +178,21 @@ fn server(secret: &Secret, timeouts: Timeouts) -> Result<Server, Problem> {
     let app = Endpoint { host: app_host.unwrap_or_else(|| admin.host.clone()), port: app_port.unwrap_or(admin.port) };
     let annotation = |key| secret.annotations().get(key).cloned();
     Ok(Server {
+        cluster: cluster.to_owned(),
         engine,
         secret: secret.name_any(),
-        version: format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default()),
+        version: version(secret),
         admin: admin_options(secret, engine, admin, timeouts)?,
         app,
         allowed: annotation(ALLOWED_NAMESPACES),
         adoptable: annotation(ADOPTABLE),
     })
+}
+
+/// Which state of an admin Secret this is.
+#[must_use]
+pub fn version(secret: &Secret) -> String {
+    format!("{}/{}", secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default())
 }
 
 fn admin_options(

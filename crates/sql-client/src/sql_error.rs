@@ -10,8 +10,10 @@ pub enum SqlClass {
     Protocol,
     /// No answer within `query_timeout`; whether the statement ran, or still runs, is unknown.
     Timeout,
-    /// Deadlock, lock wait, serialisation or a cluster node in transition: the same again may succeed.
+    /// Deadlock, lock wait or serialisation: the same again may succeed.
     Retryable,
+    /// The server is not, or not yet, part of its cluster, or its cluster has lost its majority. It does nothing at all.
+    NotReady,
     /// The server takes no writes.
     ReadOnly,
     /// The login lacks a right.
@@ -94,6 +96,7 @@ impl SqlClass {
             Self::Protocol => "the server's answer makes no sense here or is too long",
             Self::Timeout => "the server did not answer in time",
             Self::Retryable => "another transaction was in the way",
+            Self::NotReady => "the server is no working part of its cluster now",
             Self::ReadOnly => "the server takes no writes",
             Self::AccessDenied => "the login lacks the right to do this",
             Self::PasswordExpired => "the login's password has expired",

@@ -21,6 +21,7 @@ pub struct Seen {
 }
 
 pub fn context(client: Client, seen: Seen) -> Context {
+    let due: Arc<Due> = Arc::default();
     Context {
         events: EventSink::new(client.clone(), crate::OPERATOR, "test"),
         client,
@@ -36,7 +37,8 @@ pub fn context(client: Client, seen: Seen) -> Context {
         metrics: Metrics::default(),
         pools: Pools::new(1, Metrics::default()),
         verified: Verified::default(),
-        due: Arc::default(),
+        places: Places::new(1, Arc::clone(&due)),
+        due,
         drift_interval: Duration::from_mins(10),
         timeouts: TIMEOUTS,
     }

@@ -101,7 +101,7 @@ fn class_of_query(class: SqlClass) -> ConnectClass {
     match class {
         SqlClass::ConnectionLost => ConnectClass::ConnectionReset,
         SqlClass::Timeout => ConnectClass::Timeout,
-        SqlClass::Retryable => ConnectClass::ServerNotReady,
+        SqlClass::Retryable | SqlClass::NotReady => ConnectClass::ServerNotReady,
         SqlClass::AccessDenied => ConnectClass::AccessDenied,
         SqlClass::PasswordExpired => ConnectClass::PasswordExpired,
         SqlClass::Protocol | SqlClass::ReadOnly | SqlClass::AlreadyExists | SqlClass::NotFound | SqlClass::Other => {
@@ -344,14 +344,15 @@ mod tests {
     #[test]
     fn every_failed_query_has_its_reason() {
         use SqlClass::{
-            AccessDenied, AlreadyExists, ConnectionLost, NotFound, Other, PasswordExpired, Protocol, ReadOnly,
-            Retryable, Timeout,
+            AccessDenied, AlreadyExists, ConnectionLost, NotFound, NotReady, Other, PasswordExpired, Protocol,
+            ReadOnly, Retryable, Timeout,
         };
         let classes = [
             ConnectionLost,
             Protocol,
             Timeout,
             Retryable,
+            NotReady,
             ReadOnly,
             AccessDenied,
             PasswordExpired,

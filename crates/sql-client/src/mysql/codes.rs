@@ -39,7 +39,9 @@ fn sql_class(code: u16) -> SqlClass {
     match code {
         // 1927, 3169: killed. 4031: idle for too long.
         1053 | 1152 | 1158..=1161 | 1184 | 1927 | 3169 | 4031 => SqlClass::ConnectionLost,
-        1047 | 1205 | 1213 => SqlClass::Retryable,
+        1205 | 1213 => SqlClass::Retryable,
+        // "Unknown command" in general; Galera says it to every statement on a node without a primary component.
+        1047 => SqlClass::NotReady,
         // 1290: an option such as --read-only forbids it.
         1290 | 1792 | 1836 => SqlClass::ReadOnly,
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1410 => SqlClass::AccessDenied,
