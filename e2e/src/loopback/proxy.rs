@@ -1,12 +1,14 @@
 //! A man in the middle, on 127.0.0.1: passes a connection on to a real server, changes what it was told to change, and
 //! remembers what the client said.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::ADDRESS;
@@ -21,6 +23,8 @@ const MYSQL_CLIENT_SSL: u8 = 0x08;
 pub enum Meddling {
     /// Nothing.
     None,
+    /// Is accepted, and hears nothing ever after.
+    Hang,
     /// Waits before the connection is passed on.
     Delay(Duration),
     /// Resets the connection.
@@ -47,6 +51,10 @@ struct Shared {
     server: u16,
     meddling: Mutex<Meddling>,
     heard: Mutex<Vec<u8>>,
+    connections: AtomicUsize,
+    /// What the server is told, and the client never learns the answer to; each once.
+    unanswered: Mutex<Vec<String>>,
+    cut: Notify,
 }
 
 impl Proxy {
@@ -54,12 +62,25 @@ impl Proxy {
     pub async fn start(server: u16, meddling: Meddling) -> Result<Self> {
         let listener = TcpListener::bind((ADDRESS, 0)).await.context("no port")?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared { server, meddling: Mutex::new(meddling), heard: Mutex::default() });
+        let shared = Arc::new(Shared {
+            server,
+            meddling: Mutex::new(meddling),
+            heard: Mutex::default(),
+            connections: AtomicUsize::default(),
+            unanswered: Mutex::default(),
+            cut: Notify::new(),
+        });
         let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&of_task);
-                tokio::spawn(async move { shared.serve(client).await });
+                shared.connections.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = shared.serve(client) => {}
+                        () = shared.cut.notified() => {}
+                    }
+                });
             }
         });
         Ok(Self { port, shared, task })
@@ -68,6 +89,29 @@ impl Proxy {
     /// From now on does this to new connections.
     pub fn meddle(&self, meddling: Meddling) {
         *self.shared.meddling.lock().unwrap_or_else(PoisonError::into_inner) = meddling;
+    }
+
+    /// Ends the connections that there are.
+    pub fn cut(&self) {
+        self.shared.cut.notify_waiters();
+    }
+
+    /// Whoever says one of these to the server loses the connection when the server has answered; once for each.
+    pub fn lose_answers_to(&self, words: &[&str]) {
+        let words = words.iter().map(|&word| word.to_owned());
+        self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner).extend(words);
+    }
+
+    /// The words of [`Proxy::lose_answers_to`] that nobody has said yet.
+    #[must_use]
+    pub fn unsaid(&self) -> Vec<String> {
+        self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections there were.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Everything that clients have said.
@@ -90,6 +134,7 @@ impl Shared {
         let mut server = TcpStream::connect((ADDRESS, self.server)).await?;
         match meddling {
             Meddling::None => {}
+            Meddling::Hang => std::future::pending().await,
             Meddling::Delay(time) => tokio::time::sleep(time).await,
             Meddling::Reset => return client.set_zero_linger(),
             Meddling::StripPostgres => self.answer_ssl_request(&mut client, b"N").await?,
@@ -120,6 +165,7 @@ impl Shared {
     async fn pass_on(&self, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
+        let loses_answer = AtomicBool::new(false);
         let up = async {
             let mut buffer = vec![0; 16 << 10];
             loop {
@@ -128,14 +174,32 @@ impl Shared {
                     return to_server.shutdown().await;
                 }
                 self.hear(&buffer[..length]);
+                loses_answer.fetch_or(self.is_unanswered(&buffer[..length]), Ordering::Relaxed);
                 to_server.write_all(&buffer[..length]).await?;
             }
         };
         let down = async {
-            tokio::io::copy(&mut from_server, &mut to_client).await?;
-            to_client.shutdown().await
+            let mut buffer = vec![0; 16 << 10];
+            loop {
+                let length = from_server.read(&mut buffer).await?;
+                if loses_answer.load(Ordering::Relaxed) {
+                    return Err(std::io::ErrorKind::ConnectionAborted.into());
+                }
+                if length == 0 {
+                    return to_client.shutdown().await;
+                }
+                to_client.write_all(&buffer[..length]).await?;
+            }
         };
         tokio::try_join!(up, down).map(drop)
+    }
+
+    fn is_unanswered(&self, said: &[u8]) -> bool {
+        let said = String::from_utf8_lossy(said);
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = unanswered.len();
+        unanswered.retain(|words| !said.contains(words.as_str()));
+        unanswered.len() < before
     }
 
     fn hear(&self, bytes: &[u8]) {

@@ -125,6 +125,12 @@ impl LocalConcierge {
         tokio::time::timeout(SETTLES, reached).await.context("nobody looks for drift")?
     }
 
+    /// Everything that the operator has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.operator.log()
+    }
+
     /// Reads the operator's log up to a line that contains `text`, and gives that line.
     pub async fn says(&mut self, text: &str) -> Result<String> {
         self.operator.says(text).await
