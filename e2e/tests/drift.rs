@@ -43,7 +43,6 @@ async fn versions(concierge: &LocalConcierge) -> Result<Vec<Option<String>>> {
 async fn other_statements(concierge: &LocalConcierge) -> Result<Vec<(String, f64)>> {
     let mut samples = concierge.samples("sql_statements_total").await?;
     samples.retain(|(statement, _)| !statement.contains("looking for drift"));
-    samples.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(samples)
 }
 

@@ -76,6 +76,8 @@ async fn a_server_that_hangs_keeps_only_its_own_waiting() -> Result<()> {
     all_are(&concierge, &sick, AppDatabasePhase::Pending, true).await?;
     let given_up = concierge.log().matches("the server is given up").count();
     assert_eq!(given_up, 1, "{}", concierge.log());
+    let shown = concierge.samples("server_given_up").await?;
+    assert_eq!(shown, [("{server=\"sick\"}".to_owned(), 1.0), ("{server=\"well\"}".to_owned(), 0.0)]);
     // The first tries, and a few to see whether it is back.
     let connections = proxy.connections();
     ensure!(connections < SESSIONS + sick.len() / 3, "{connections} connections to a server that hangs");

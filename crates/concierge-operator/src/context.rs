@@ -39,7 +39,7 @@ pub struct Context {
     /// Who may be worked on now.
     pub places: Places,
     /// Sessions with the servers.
-    pub pools: Pools,
+    pub pools: Arc<Pools>,
     /// What was verified since this process started.
     pub verified: Verified,
     /// Which objects need a pass though no watch says so.

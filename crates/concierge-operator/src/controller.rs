@@ -63,6 +63,8 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
     .reconcile_on(Arc::clone(&due).stream());
 
     let metrics = Metrics::register(&runtime.registry, apps.clone());
+    let pools = Arc::new(Pools::new(settings.connections_per_server, metrics.clone()));
+    Metrics::register_servers(&runtime.registry, Arc::clone(&pools));
     let stores = Stores { apps, admin_secrets, app_secrets, namespaces };
     let synced = synced(&stores);
     let ctx = Arc::new(Context {
@@ -72,9 +74,9 @@ pub async fn run(runtime: OperatorContext, settings: Settings) {
         installation: settings.installation,
         app_namespaces: settings.app_namespaces,
         stores,
-        metrics: metrics.clone(),
+        metrics,
         places: Places::new(settings.connections_per_server * PLACES_PER_SESSION, Arc::clone(&due)),
-        pools: Pools::new(settings.connections_per_server, metrics),
+        pools,
         verified: Verified::default(),
         due,
         drift_interval: settings.drift_interval,

@@ -1,7 +1,9 @@
-//! The operator's own metrics: how long passes take, statements by what they do, and AppDatabases by phase. Labels come from closed sets; the
-//! phases are counted from the watch's store when somebody asks.
+//! The operator's own metrics: how long passes take, statements by what they do, AppDatabases by phase, and what is known
+//! about each server. Labels come from closed sets, servers from the admin Secrets; phases and servers are counted when
+//! somebody asks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::{AppDatabase, AppDatabasePhase};
@@ -9,6 +11,7 @@ use kube::runtime::reflector::Store;
 use operator_runtime::metrics::SharedRegistry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -16,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 
 use crate::engine::Engine;
+use crate::pool::{Figures, Pools};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatementLabel {
@@ -70,6 +74,11 @@ impl Metrics {
         metrics
     }
 
+    /// Has the sessions on each server counted at scrape.
+    pub fn register_servers(registry: &SharedRegistry, pools: Arc<Pools>) {
+        registry.register(|registry| registry.register_collector(Box::new(Servers(pools))));
+    }
+
     /// Records a pass that had to look at the server, or tried to.
     pub fn observe_pass(&self, engine: Engine, outcome: PassOutcome, took: Duration) {
         let outcome = match outcome {
@@ -102,17 +111,52 @@ impl Collector for Phases {
             *counts.entry(phase).or_insert(0_i64) += 1;
             counts
         });
-        let mut family = encoder.encode_descriptor(
-            "appdatabases",
-            "AppDatabases, by phase",
-            None,
-            prometheus_client::metrics::MetricType::Gauge,
-        )?;
+        let mut family =
+            encoder.encode_descriptor("appdatabases", "AppDatabases, by phase", None, MetricType::Gauge)?;
         for (phase, count) in phases {
             ConstGauge::new(count).encode(family.encode_family(&[("phase", phase)])?)?;
         }
         Ok(())
     }
+}
+
+/// Sessions on each server, who waits for one, and whether the server was given up.
+struct Servers(Arc<Pools>);
+
+impl std::fmt::Debug for Servers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Servers")
+    }
+}
+
+impl Collector for Servers {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let figures = self.0.figures();
+        let help = "Sessions on each server, by whether they are at work";
+        let mut sessions = encoder.encode_descriptor("server_sessions", help, None, MetricType::Gauge)?;
+        for Figures { cluster, busy, idle, .. } in &figures {
+            for (state, count) in [("busy", busy), ("idle", idle)] {
+                let labels = [("server", cluster.as_str()), ("state", state)];
+                gauge(*count).encode(sessions.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Passes that wait for a session on the server";
+        let mut waiting = encoder.encode_descriptor("server_waiting", help, None, MetricType::Gauge)?;
+        for found in &figures {
+            gauge(found.waiting).encode(waiting.encode_family(&[("server", found.cluster.as_str())])?)?;
+        }
+        let help = "1 while the server is not asked, since it failed time and again";
+        let mut given_up = encoder.encode_descriptor("server_given_up", help, None, MetricType::Gauge)?;
+        for found in &figures {
+            let labels = [("server", found.cluster.as_str())];
+            gauge(usize::from(found.given_up)).encode(given_up.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn gauge(value: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn phase(app: &AppDatabase) -> &'static str {

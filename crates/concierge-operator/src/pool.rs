@@ -3,6 +3,7 @@
 //! [`crate::breaker`]. A changed admin Secret starts a new pool.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -56,11 +57,10 @@ impl Pools {
     /// A session on that server, open and usable.
     pub async fn session(&self, server: &Server) -> Result<Pooled, PoolError> {
         let pool = self.pool(server);
-        pool.refuse_if_given_up()?;
-        let permit = tokio::time::timeout(QUEUE, Arc::clone(&pool.permits).acquire_owned()).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or(PoolError::Busy)?;
+        pool.given_up().map_or(Ok(()), Err)?;
+        let permit = pool.permit().await.ok_or(PoolError::Busy)?;
         // It may have been given up in the meantime.
-        pool.refuse_if_given_up()?;
+        pool.given_up().map_or(Ok(()), Err)?;
         let session = match pool.idle_session().await {
             Some(session) => session,
             None => admin::open(server).await.inspect_err(|error| pool.failed(error))?,
@@ -74,6 +74,12 @@ impl Pools {
         let pools = lock(&self.by_secret);
         let unattended = pools.values().filter(|pool| lock(&pool.breaker).needs_attention());
         unattended.map(Arc::downgrade).collect()
+    }
+
+    /// What each pool is doing now.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Figures> {
+        lock(&self.by_secret).values().map(|pool| pool.figures()).collect()
     }
 
     /// Closes the sessions of a server that is no longer known.
@@ -95,10 +101,43 @@ impl Pools {
 /// Sessions of one server, for one state of its admin Secret.
 pub struct Pool {
     server: Server,
+    size: usize,
     permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
     breaker: Mutex<Breaker>,
     given_up: Arc<Notify>,
+}
+
+/// What one pool is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// The clusterRef of its server.
+    pub cluster: String,
+    /// Sessions at work, or being opened.
+    pub busy: usize,
+    /// Sessions that are open and not at work.
+    pub idle: usize,
+    /// Passes that wait for a session.
+    pub waiting: usize,
+    /// Whether nobody asks the server at the moment.
+    pub given_up: bool,
+}
+
+/// Counts whoever waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Idle {
@@ -110,7 +149,9 @@ impl Pool {
     fn new(server: &Server, size: usize, given_up: &Arc<Notify>) -> Self {
         Self {
             server: server.clone(),
+            size,
             permits: Arc::new(Semaphore::new(size)),
+            waiting: AtomicUsize::default(),
             idle: Mutex::default(),
             breaker: Mutex::default(),
             given_up: Arc::clone(given_up),
@@ -139,10 +180,24 @@ impl Pool {
         answers
     }
 
-    fn refuse_if_given_up(&self) -> Result<(), PoolError> {
-        match lock(&self.breaker).trouble() {
-            Some(trouble) => Err(PoolError::Suspended(Box::new(trouble.clone()))),
-            None => Ok(()),
+    fn given_up(&self) -> Option<PoolError> {
+        lock(&self.breaker).trouble().map(|trouble| PoolError::Suspended(Box::new(trouble.clone())))
+    }
+
+    /// `None` when all are taken for too long.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let _waiting = Waiting::enter(&self.waiting);
+        let permit = tokio::time::timeout(QUEUE, Arc::clone(&self.permits).acquire_owned()).await;
+        permit.ok().and_then(Result::ok)
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            cluster: self.server.cluster.clone(),
+            busy: self.size - self.permits.available_permits(),
+            idle: lock(&self.idle).len(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            given_up: lock(&self.breaker).trouble().is_some(),
         }
     }
 
@@ -245,4 +300,52 @@ impl Drop for Pooled {
 /// Maps and lists stay whole whatever a panicking thread did.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use operator_runtime::metrics::SharedRegistry;
+    use sql_client::ConnectClass;
+
+    use super::*;
+    use crate::plan::fixtures::{TIMEOUTS, admin_secret};
+
+    /// At port 1 of this machine, where nothing listens.
+    fn closed_port() -> Server {
+        let metadata = "{labels: {db.stillwaters.io/cluster: main}}";
+        let secret = admin_secret(metadata, "data: {MYSQL_ADMIN_HOST: MTI3LjAuMC4x, MYSQL_ADMIN_PORT: MQ==}\n");
+        crate::servers::find(&[secret], "main", TIMEOUTS).unwrap()
+    }
+
+    async fn refusal(pools: &Pools, server: &Server) -> PoolError {
+        pools.session(server).await.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_is_given_up_and_shown_so() {
+        let (pools, server) = (Arc::new(Pools::new(2, Metrics::default())), closed_port());
+        let registry = SharedRegistry::new("concierge");
+        Metrics::register_servers(&registry, Arc::clone(&pools));
+        let PoolError::Connect(first) = refusal(&pools, &server).await else { panic!("it was not asked") };
+        assert_eq!(first.class(), ConnectClass::ConnectionRefused);
+        while !refusal(&pools, &server).await.is_suspended() {}
+        let figures = Figures { cluster: "main".into(), busy: 0, idle: 0, waiting: 0, given_up: true };
+        assert_eq!(pools.figures(), [figures]);
+        let text = registry.encode().unwrap();
+        assert!(text.contains("concierge_server_given_up{server=\"main\"} 1\n"), "{text}");
+        assert!(text.contains("concierge_server_sessions{server=\"main\",state=\"busy\"} 0\n"), "{text}");
+
+        let unattended = pools.unattended().await;
+        let pool = unattended[0].upgrade().unwrap();
+        assert!(unattended.len() == 1 && !pool.answers().await, "nothing listens there");
+        assert!(refusal(&pools, &server).await.is_suspended());
+    }
+
+    #[tokio::test]
+    async fn a_changed_admin_secret_is_a_new_chance() {
+        let (pools, mut server) = (Pools::new(2, Metrics::default()), closed_port());
+        while !refusal(&pools, &server).await.is_suspended() {}
+        server.version = "another".into();
+        assert!(!refusal(&pools, &server).await.is_suspended());
+    }
 }

@@ -98,12 +98,16 @@ impl LocalConcierge {
         manifests::app_database(name, &spec, &json!({}))
     }
 
-    /// The samples of one metric, without the operator's prefix: what stands after the name, and the value.
+    /// The samples of one metric, without the operator's prefix: what stands after the name, in its order, and the value.
     pub async fn samples(&self, metric: &str) -> Result<Vec<(String, f64)>> {
         let text = self.operator.get("/metrics").await?.1;
         let name = format!("db_concierge_operator_{metric}");
         let lines = text.lines().filter_map(|line| line.strip_prefix(&name)?.rsplit_once(' '));
-        lines.map(|(labels, value)| Ok((labels.to_owned(), value.parse()?))).collect()
+        let samples: Result<Vec<_>> = lines.map(|(labels, value)| Ok((labels.to_owned(), value.parse()?))).collect();
+        samples.map(|mut samples| {
+            samples.sort_by(|one, other| one.0.cmp(&other.0));
+            samples
+        })
     }
 
     /// How many statements of that description were sent.

@@ -35,7 +35,7 @@ pub fn context(client: Client, seen: Seen) -> Context {
             namespaces: stored(seen.namespaces),
         },
         metrics: Metrics::default(),
-        pools: Pools::new(1, Metrics::default()),
+        pools: Arc::new(Pools::new(1, Metrics::default())),
         verified: Verified::default(),
         places: Places::new(1, Arc::clone(&due)),
         due,
