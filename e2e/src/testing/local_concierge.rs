@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use super::bare_api::BareApi;
@@ -87,6 +88,11 @@ impl LocalConcierge {
         let mut secret = manifests::opaque_secret(cluster, &texts.into());
         secret["metadata"]["labels"] = json!({"db.stillwaters.io/cluster": cluster});
         self.home.apply(&secret).await
+    }
+
+    /// Takes the admin Secret of a server away.
+    pub async fn forget(&self, cluster: &str) -> Result<()> {
+        self.home.delete::<Secret>(cluster).await
     }
 
     /// An AppDatabase of this name on that server, with Secret `<name>-creds`; its database is the name with `_` for
