@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
+use e2e::testing::Harness;
 use e2e::testing::app_databases::{credentials, ready};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use mysql_async::prelude::Queryable as _;
@@ -15,6 +16,8 @@ const PASSWORD: &str = "canary-passwords-admin";
 /// The modes that change what a quote is.
 const HOSTILE_MODES: &str =
     "SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,STRICT_ALL_TABLES'";
+/// A literal with a backslash would mean something else.
+const SETTINGS: [&str; 1] = ["standard_conforming_strings=off"];
 
 /// Starts a concierge with one AppDatabase `app`, whose Secret is given too.
 async fn with_app(kind: Kind, port: u16) -> Result<Option<(LocalConcierge, BTreeMap<String, String>)>> {
@@ -77,7 +80,20 @@ async fn postgresql_keeps_a_running_application_connected() -> Result<()> {
     if !loopback::is_possible() {
         return Ok(());
     }
-    let server = Postgres::start(&["standard_conforming_strings=off", "log_statement=all"]).await?;
+    postgresql(Postgres::start(&SETTINGS).await?).await
+}
+
+#[tokio::test]
+async fn postgresql_18_keeps_a_running_application_connected() -> Result<()> {
+    match Harness::connect().await?.postgres18()? {
+        Some(programs) if loopback::is_possible() => {
+            postgresql(Postgres::start_from(&programs, &SETTINGS).await?).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn postgresql(server: Postgres) -> Result<()> {
     server.concierge(PASSWORD).await?;
     let Some((concierge, old)) = with_app(Kind::Postgres, server.port).await? else { return Ok(()) };
     let (user, database) = (&old["username"], &old["database"]);
@@ -91,5 +107,8 @@ async fn postgresql_keeps_a_running_application_connected() -> Result<()> {
         .context("the application lost its connection")?;
     ensure!(server.session(user, &old["password"], database).await.is_err(), "the old password still works");
     server.session(user, &new["password"], database).await?;
+
+    concierge.apps().delete::<AppDatabase>("app").await?;
+    ensure!(application.batch_execute("SELECT 1").await.is_err(), "the database is still there");
     finish(concierge, [&old, &new]).await
 }

@@ -5,10 +5,13 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::{ADDRESS, Folder, POLL, Running, START_DEADLINE};
 use crate::cluster::pki::Identity;
+use crate::command;
+use crate::servers::hand_over;
 use crate::servers::postgres::{ACCOUNT, PROGRAMS, connect, ensure_concierge};
 use crate::testing::bed::Login;
 use crate::testing::process::free_port;
@@ -27,23 +30,35 @@ pub(super) fn is_installed() -> bool {
 impl Postgres {
     /// A server with these settings, such as `max_connections=4`, that offers no TLS yet.
     pub async fn start(settings: &[&str]) -> Result<Self> {
-        let mut server = Self::launch(settings, false).await?;
-        let folder = server.running.folder.text("");
-        server.running.wait(async || admin_in(&folder, server.port).await.is_ok()).await?;
-        Ok(server)
+        Self::launch(PROGRAMS, Folder::new(ACCOUNT)?, settings, false).await?.ready().await
+    }
+
+    /// The same with programs of another version, from a folder that the server's account may not reach.
+    pub async fn start_from(programs: &Path, settings: &[&str]) -> Result<Self> {
+        let folder = Folder::new(ACCOUNT)?;
+        let mut copy = Command::new("cp");
+        copy.args(["-r", "--no-preserve=ownership"]).arg(programs).arg(folder.path("programs"));
+        command::run(&mut copy, &folder.path("log"), START_DEADLINE).await?;
+        hand_over(folder.folder.path(), ACCOUNT)?;
+        Self::launch(&folder.text("programs/bin"), folder, settings, false).await?.ready().await
+    }
+
+    async fn ready(mut self) -> Result<Self> {
+        let folder = self.running.folder.text("");
+        self.running.wait(async || admin_in(&folder, self.port).await.is_ok()).await?;
+        Ok(self)
     }
 
     /// A server that recovers for ever and lets nobody in meanwhile.
     pub async fn start_in_recovery() -> Result<Self> {
-        let mut server = Self::launch(&["hot_standby=off"], true).await?;
+        let mut server = Self::launch(PROGRAMS, Folder::new(ACCOUNT)?, &["hot_standby=off"], true).await?;
         server.running.wait(async || TcpStream::connect((ADDRESS, server.port)).await.is_ok()).await?;
         Ok(server)
     }
 
-    async fn launch(settings: &[&str], recovers: bool) -> Result<Self> {
-        let (folder, port) = (Folder::new(ACCOUNT)?, free_port().await?);
-        let data = folder.text("data");
-        let initdb = format!("{PROGRAMS}/initdb");
+    async fn launch(programs: &str, folder: Folder, settings: &[&str], recovers: bool) -> Result<Self> {
+        let (data, port) = (folder.text("data"), free_port().await?);
+        let initdb = format!("{programs}/initdb");
         folder.run(&[&initdb, "-D", &data, "-U", ACCOUNT, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]).await?;
         folder.write("data/pg_hba.conf", &admitted(&["host all all 127.0.0.0/8 scram-sha-256"]))?;
         if recovers {
@@ -56,7 +71,7 @@ impl Postgres {
             "fsync=off".to_owned(),
         ];
         let settings: Vec<_> = own.iter().map(String::as_str).chain(settings.iter().copied()).collect();
-        let program = format!("{PROGRAMS}/postgres");
+        let program = format!("{programs}/postgres");
         let flags: Vec<_> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
         let running = folder.start(&[&[&program, "-D", &data][..], &flags].concat(), Signal::QUIT)?;
         Ok(Self { running, port })

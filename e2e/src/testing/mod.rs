@@ -177,6 +177,15 @@ impl Harness {
         Self::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await
     }
 
+    /// The programs of PostgreSQL 18; `None`, which it then says, where the throw-away cluster brought none.
+    pub fn postgres18(&self) -> Result<Option<PathBuf>> {
+        let programs = self.cluster.as_ref().map(Cluster::tools).transpose()?.and_then(|tools| tools.postgres18);
+        if programs.is_none() {
+            println!("skipped: PostgreSQL 18 comes with the throw-away cluster, on x86_64");
+        }
+        Ok(programs)
+    }
+
     /// Connects to a target that is known already. `cluster` is given where the target is a throw-away cluster.
     pub async fn connect_to(target: &Target, cluster: Option<Cluster>) -> Result<Self> {
         let servers = match &cluster {

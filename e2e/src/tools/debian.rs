@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use super::mysql8;
+use super::{maven, mysql8};
 use crate::cache::Cache;
 use crate::command;
 use crate::progress::Progress;
@@ -62,8 +62,8 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn missing_packages(present: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let for_mysql8 = mysql8::NEEDED.iter().filter(|_| mysql8::exists_here());
-    let absent = NEEDED.iter().chain(for_mysql8).filter(|(program, _)| !present(program));
+    let from_maven = maven::NEEDED.iter().chain(&mysql8::NEEDED).filter(|_| maven::exists_here());
+    let absent = NEEDED.iter().chain(from_maven).filter(|(program, _)| !present(program));
     let mut packages: Vec<&str> = absent.flat_map(|(_, packages)| packages.iter().copied()).collect();
     packages.dedup();
     packages

@@ -1,10 +1,12 @@
 //! Installs what the harness needs and the machine lacks: Debian packages, Go programs built from pinned modules, the
-//! npm packages of DBHub and a MySQL 8. A second run finds everything and does nothing.
+//! npm packages of DBHub, a MySQL 8 and a PostgreSQL 18. A second run finds everything and does nothing.
 
 mod debian;
 mod go;
+mod maven;
 mod mysql8;
 mod npm;
+mod postgres18;
 
 use std::path::PathBuf;
 
@@ -30,6 +32,8 @@ pub struct Tools {
     pub helm: PathBuf,
     /// Folder with `bin/mysqld` of MySQL 8; `None` where there is none for this machine's processor.
     pub mysql8: Option<PathBuf>,
+    /// Folder with `bin/postgres` of PostgreSQL 18; `None` where there is none for this machine's processor.
+    pub postgres18: Option<PathBuf>,
 }
 
 impl Tools {
@@ -51,7 +55,7 @@ pub async fn ensure_packages(cache: &Cache, progress: Progress) -> Result<()> {
     debian::ensure(cache, progress).await
 }
 
-/// Makes sure of the Go programs and of MySQL 8, building and fetching what is missing.
+/// Makes sure of the Go programs and of the servers that Debian does not have, building and fetching what is missing.
 pub async fn ensure(cache: &Cache, progress: Progress) -> Result<Tools> {
     Ok(Tools {
         kubernetes: go::ensure(GoModule::Kubernetes, cache, progress).await?,
@@ -59,6 +63,7 @@ pub async fn ensure(cache: &Cache, progress: Progress) -> Result<Tools> {
         coredns: go::ensure(GoModule::CoreDns, cache, progress).await?.join("coredns"),
         helm: go::ensure(GoModule::Helm, cache, progress).await?.join("helm"),
         mysql8: mysql8::ensure(cache, progress).await?,
+        postgres18: postgres18::ensure(cache, progress).await?,
     })
 }
 
