@@ -54,7 +54,8 @@ pub struct DBHubInstanceSpec {
     #[schemars(range(min = 1))]
     pub replicas: i32,
 
-    /// Image of DBHub. Pin a version in production.
+    /// Image of DBHub. It gets the databases' logins, so the platform may allow certain images only. Pin a version in
+    /// production.
     #[serde(default = "default_image")]
     #[schemars(length(min = 1, max = 500))]
     pub image: String,
