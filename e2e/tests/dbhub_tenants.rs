@@ -13,24 +13,30 @@ async fn neither_tenant_gets_at_what_the_other_has() -> Result<()> {
     let mut bed = Bed::new("tenants").await?;
     let (north, south) = (bed.namespace_called("tas-north").await?, bed.namespace_called("tas-south").await?);
     bed.harness().apply_file(None, "examples/tenants.yaml").await?;
-    running(&north, &["orders"]).await?;
-    running(&south, &["tickets"]).await?;
-    // What stands in the other's namespace is nothing to an instance, whoever names it.
-    let by_name = json!({"databaseSelector": {"matchNames": ["orders", "tickets"]}});
-    south.acting_as("jo", &["tenant-south"]).apply(&instance("hub", &by_name)).await?;
-    running(&south, &["tickets"]).await?;
+    let kept_apart = kept_apart(&north, &south).await;
+    bed.harness().kubectl.run(&["delete", "clusterrole", "tas-tenant"]).await?;
+    kept_apart?;
+    bed.finish().await
+}
 
-    strange_token(&north, &south).await?;
-    let person = south.acting_as("jo", &["tenant-south"]);
-    ensure!(person.try_kubectl(&["get", "secret", "hub-token"]).await?.success, "not even the own token");
-    for (area, secret) in [(&south, "hub-creds"), (&north, "hub-token")] {
-        let answer = area.acting_as("jo", &["tenant-south"]).try_kubectl(&["get", "secret", secret]).await?;
+async fn kept_apart(north: &Area, south: &Area) -> Result<()> {
+    running(north, &["orders"]).await?;
+    running(south, &["tickets"]).await?;
+    // What stands in the other's namespace is nothing to an instance, whoever names it.
+    let person = |area: &Area| area.acting_as("jo", &["tenant-south"]);
+    let by_name = json!({"databaseSelector": {"matchNames": ["orders", "tickets"]}});
+    person(south).apply(&instance("hub", &by_name)).await?;
+    running(south, &["tickets"]).await?;
+
+    strange_token(north, south).await?;
+    ensure!(person(south).try_kubectl(&["get", "secret", "hub-token"]).await?.success, "not even the own token");
+    for (area, secret) in [(south, "hub-creds"), (north, "hub-token")] {
+        let answer = person(area).try_kubectl(&["get", "secret", secret]).await?;
         ensure!(!answer.success && answer.stderr.contains("Forbidden"), "{}/{secret}: {answer:?}", area.name());
     }
-    let refused = north.acting_as("jo", &["tenant-south"]).refused(&in_memory("mine")).await?;
+    let refused = person(north).refused(&in_memory("mine")).await?;
     ensure!(refused.contains("Forbidden"), "{refused}");
-    bed.harness().kubectl.run(&["delete", "clusterrole", "tas-tenant"]).await?;
-    bed.finish().await
+    Ok(())
 }
 
 /// One tenant's token opens nothing of the other's.

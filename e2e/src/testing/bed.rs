@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Namespace};
 use kube::api::{Api, DeleteParams};
 use kube::runtime::wait::Condition;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -267,8 +267,9 @@ impl Bed {
         self.namespace_called(&format!("{}-{suffix}", self.name())).await
     }
 
-    /// Another namespace of this test, with the name that an example gives it.
+    /// Another namespace of this test, with the name that an example gives it. One that an earlier run left ends first.
     pub async fn namespace_called(&mut self, name: &str) -> Result<Area> {
+        wait_until_gone(&Api::<Namespace>::all(self.harness.client.clone()), name, SETTLES).await?;
         let namespace = TestNamespace::create_named(&self.harness, name, name.to_owned()).await?;
         self.namespaces.push(namespace);
         Ok(Area::new(self.harness.clone(), name.to_owned()))
