@@ -1,16 +1,11 @@
 //! Certificate authorities: PEM text in, certificates re-encoded out. Whatever else stands in the text (a private key
 //! by mistake, comments) is never copied.
 
-use std::collections::BTreeSet;
-
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 const TAG: &str = "CERTIFICATE";
-
-/// The CAs of an instance share one ConfigMap, which holds 1 MiB.
-const MOST_BYTES: usize = 1 << 20;
 
 /// One or more parsed certificates, encoded as PEM.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,32 +47,17 @@ impl CaBundle {
         Ok(Self(pem::encode_many_config(&certificates, EncodeConfig::new().set_line_ending(LineEnding::LF))))
     }
 
+    /// A bundle of any text, for tests that ask for its size alone.
+    #[cfg(test)]
+    #[must_use]
+    pub fn of_text(text: String) -> Self {
+        Self(text)
+    }
+
     /// The certificates as PEM.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// What an instance's ConfigMap of CAs holds so far. A bundle that several sources trust takes its room once.
-#[derive(Default)]
-pub struct CaRoom {
-    held: BTreeSet<CaBundle>,
-    bytes: usize,
-}
-
-impl CaRoom {
-    /// Takes a bundle in; whether there is room for it.
-    pub fn takes(&mut self, bundle: &CaBundle) -> bool {
-        if self.held.contains(bundle) {
-            return true;
-        }
-        let bytes = self.bytes + bundle.as_str().len();
-        if bytes > MOST_BYTES {
-            return false;
-        }
-        self.bytes = bytes;
-        self.held.insert(bundle.clone())
     }
 }
 
@@ -98,15 +78,6 @@ mod tests {
     fn several_certificates_stay_several() {
         let text = ca_pem() + &ca_pem();
         assert_eq!(CaBundle::parse(text.as_bytes()).unwrap().as_str().matches("BEGIN").count(), 2);
-    }
-
-    #[test]
-    fn the_room_is_what_a_config_map_holds_and_is_taken_once_by_each_bundle() {
-        let mut room = CaRoom::default();
-        let bundle = |text: &str, bytes: usize| CaBundle(text.repeat(bytes));
-        assert!(room.takes(&bundle("a", MOST_BYTES - 2)) && room.takes(&bundle("b", 1)));
-        assert!(room.takes(&bundle("a", MOST_BYTES - 2)), "it is there already");
-        assert!(!room.takes(&bundle("c", 2)) && room.takes(&bundle("d", 1)) && !room.takes(&bundle("e", 1)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod pod_template;
 pub mod policy;
 pub mod problem;
 pub mod rejection;
+pub mod room;
 pub mod source;
 pub mod token;
 

@@ -93,9 +93,12 @@ pub enum Rejection {
         /// What is wrong with it.
         error: CaError,
     },
-    /// All CAs of the instance together are larger than a ConfigMap.
-    #[error("there is no room left for its CA: older databases' CAs fill a ConfigMap; let databases share one CA")]
-    NoRoomForCa,
+    /// What all databases of the instance bring along is larger than a ConfigMap or Secret.
+    #[error("there is no room for its {part}: those of older databases take 1 MiB; serve it by another instance")]
+    NoRoom {
+        /// `CA` or `login`.
+        part: &'static str,
+    },
     /// A file of SQLite without a volume.
     #[error("DBHub's pods have no volume with this file: name it in spec.sqlite.volume")]
     NoVolume,
@@ -138,7 +141,7 @@ impl Rejection {
             Self::CredentialsNotShared { .. } => "CredentialsNotShared",
             Self::CaNotFound { .. } => "CaNotFound",
             Self::CaInvalid { .. } => "CaInvalid",
-            Self::NoRoomForCa => "NoRoomForCa",
+            Self::NoRoom { .. } => "NoRoom",
             Self::NoVolume => "FileNotVisible",
             Self::VolumeNotFound { .. } => "VolumeNotFound",
             Self::FileNotFound { .. } => "FileNotFound",

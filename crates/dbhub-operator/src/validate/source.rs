@@ -8,11 +8,12 @@ use std::sync::Arc;
 use api_types::{CaRef, Database, Engine, Policy, SslMode};
 use kube::ResourceExt as _;
 
-use super::ca::{CaBundle, CaError, CaRoom};
+use super::ca::{CaBundle, CaError};
 use super::file::{File, file};
 use super::login::{Credentials, credentials};
 use super::policy::{of_database, stricter};
 use super::rejection::Rejection;
+use super::room::Room;
 use crate::gather::{Candidate, Keyed};
 use crate::plan::ids::SourceId;
 
@@ -162,18 +163,17 @@ pub struct Verdict {
 }
 
 /// Judges every selected Database, in order of name; `policy` is the instance's. Of two whose ids collide the older is
-/// served, whatever else is wrong with it: who comes later can never push it out. So it is with room for CAs.
+/// served, whatever else is wrong with it: who comes later can never push it out. So it is with the room that CAs and logins take.
 #[must_use]
 pub fn judge(mut candidates: Vec<Candidate>, policy: &Policy, platform: Option<&CaBundle>) -> Vec<Verdict> {
     candidates.sort_by_key(|candidate| (candidate.database.creation_timestamp(), candidate.database.name_any()));
-    let (mut taken, mut room) = (BTreeMap::new(), CaRoom::default());
+    let (mut taken, mut room) = (BTreeMap::new(), Room::default());
     let mut verdicts: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {
             let id = claim_id(&mut taken, &candidate.database.name_any());
-            let result = id
-                .and_then(|id| source(id, &candidate, policy, platform))
-                .and_then(|source| with_room(source, &mut room));
+            let result =
+                id.and_then(|id| source(id, &candidate, policy, platform)).and_then(|source| room.admit(source));
             Verdict { database: candidate.database, result }
         })
         .collect();
@@ -192,10 +192,6 @@ fn source(
         return Err(Rejection::NoOperationAllowed);
     }
     Ok(Source { id, backend: backend(candidate, platform)?, policy })
-}
-
-fn with_room(source: Source, room: &mut CaRoom) -> Result<Source, Rejection> {
-    if source.ca().is_none_or(|ca| room.takes(ca)) { Ok(source) } else { Err(Rejection::NoRoomForCa) }
 }
 
 fn claim_id(taken: &mut BTreeMap<String, String>, name: &str) -> Result<SourceId, Rejection> {
