@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod check;
 pub mod cut;
+pub mod galera;
 pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
@@ -102,6 +103,12 @@ struct Running {
 }
 
 impl Running {
+    /// Kills it as a crash does; its folder stays.
+    fn kill(&mut self) -> Result<()> {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).context("it ended already")?;
+        kill_process(id, Signal::KILL).context("it cannot be killed")
+    }
+
     /// Asks again and again until the server is there: what does not listen yet cannot be watched.
     async fn wait(&mut self, is_there: impl AsyncFn() -> bool) -> Result<()> {
         let ready = async {

@@ -8,6 +8,10 @@ pub const TABLE: &str = "`db_concierge`.`ownership`";
 
 /// The statements that make the table; safe to repeat.
 ///
+/// A Percona `XtraDB` Cluster in its default strict mode writes only to InnoDB tables with a primary key, and knows no
+/// LOCK TABLES and no `GET_LOCK`; a Galera cluster of MariaDB ignores such locks on its other nodes. So a claim is
+/// guarded by that key, and by nothing else.
+///
 /// Names compare without regard to case: servers differ in whether `App` and `app` are one database.
 #[must_use]
 pub fn create_table() -> [Statement; 2] {
@@ -39,4 +43,16 @@ pub fn insert(rows: &[[&str; 5]]) -> String {
 pub fn delete(kind: &str, name: &str, owner: &str) -> String {
     let [kind, name, owner] = [kind, name, owner].map(text);
     format!("DELETE FROM {TABLE} WHERE `kind` = {kind} AND `name` = {name} AND `owner` = {owner}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strict_cluster_writes_to_the_table() {
+        let [_, table] = create_table();
+        let text = table.expose_text();
+        assert!(text.contains("PRIMARY KEY (`kind`, `name`)") && text.ends_with("ENGINE=InnoDB"), "{text}");
+    }
 }
