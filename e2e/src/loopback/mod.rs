@@ -6,6 +6,7 @@ pub mod check;
 pub mod cut;
 pub mod galera;
 pub mod mariadb;
+pub mod mysql8;
 pub mod postgres;
 pub mod proxy;
 pub mod stub;
