@@ -1,4 +1,4 @@
-//! AppDatabases: one after the other and a hundred at once, each beside the script that does the same work.
+//! AppDatabases: one after the other and three hundred at once, each beside the script that does the same work.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::watched::Watched;
 use crate::testing::manifests::app_database;
 
 const ROUNDS: u32 = 20;
-const AT_ONCE: u32 = 100;
+const AT_ONCE: u32 = 300;
 const ROUNDS_AT_ONCE: u32 = 5;
 /// Requests under way at the same time, as from a person's `kubectl apply` of many files in parallel.
 const PARALLEL: usize = 20;

@@ -22,7 +22,7 @@ pub async fn run(layout: &Layout, parts: &[Part]) -> Result<()> {
                 Part::Databases => databases::measure(&place).await,
                 Part::Rechecks => rechecks::measure(&place).await,
                 Part::ManyDatabases => many_databases::measure(&place).await,
-                Part::ManyInstances => bail!("they are measured outside of the node"),
+                Part::ManyAppDatabases | Part::ManyInstances => bail!("they are measured outside of the node"),
                 Part::Instances => instances::measure(&place).await,
                 Part::Operators => operators::measure(&place, &fresh).await,
             }

@@ -8,6 +8,7 @@ mod databases;
 mod fake_dbhub;
 mod inside;
 mod instances;
+mod many_app_databases;
 mod many_databases;
 mod many_instances;
 mod operators;
@@ -43,8 +44,10 @@ const DEADLINE: Duration = Duration::from_mins(15);
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// apply -> Ready, one by one and a hundred at once
+    /// apply -> Ready, one by one and three hundred at once
     AppDatabases,
+    /// A thousand AppDatabases against an API server alone: memory, drift, a restart; only when named
+    ManyAppDatabases,
     /// apply -> Connected, on PostgreSQL and MySQL
     Databases,
     /// What one look at a Database costs
@@ -63,6 +66,7 @@ impl Part {
     fn title(self) -> &'static str {
         match self {
             Self::AppDatabases => "measure AppDatabases",
+            Self::ManyAppDatabases => "measure many AppDatabases",
             Self::Databases => "measure Databases",
             Self::Rechecks => "measure rechecks",
             Self::ManyDatabases => "measure many Databases",
@@ -70,6 +74,11 @@ impl Part {
             Self::ManyInstances => "measure many DBHubInstances",
             Self::Operators => "measure the operators",
         }
+    }
+
+    /// Those that need no node. They take long, and are left out by default.
+    fn is_outside(self) -> bool {
+        matches!(self, Self::ManyAppDatabases | Self::ManyInstances)
     }
 
     /// As on the command line.
@@ -82,18 +91,23 @@ impl Part {
 pub async fn run(cluster: &Cluster, images: &[ImageFile], parts: &[Part]) -> Result<()> {
     let tools = cluster.tools()?;
     ensure!(!cfg!(debug_assertions), "an unoptimised script would flatter the operators: run `cargo xtask bench`");
-    let by_default = Part::value_variants().iter().filter(|part| **part != Part::ManyInstances);
+    let by_default = Part::value_variants().iter().filter(|part| !part.is_outside());
     // At once, since whoever builds the images anew meanwhile removes these.
     let sizes = image_sizes(images)?;
     let parts: Vec<Part> = if parts.is_empty() { by_default.copied().collect() } else { parts.to_vec() };
-    let (outside, within): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| *part == Part::ManyInstances);
+    let (outside, within): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| part.is_outside());
     let mut measured = Vec::new();
     if !within.is_empty() {
         measured.extend(measure_inside(cluster, &within).await?);
     }
     for part in outside {
-        let figures = inside::with_load(many_instances::measure(&tools));
-        measured.push(Progress::new().step(part.title(), figures).await?);
+        let figures = async {
+            match part {
+                Part::ManyAppDatabases => many_app_databases::measure().await,
+                _ => many_instances::measure(&tools).await,
+            }
+        };
+        measured.push(Progress::new().step(part.title(), inside::with_load(figures)).await?);
     }
     let load = inside::load()?;
     measured.push(Measured { load: [load, load], figures: sizes });

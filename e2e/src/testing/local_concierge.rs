@@ -12,7 +12,7 @@ use super::bare_api::BareApi;
 use super::bed::{Area, HOME};
 use super::leaks::assert_absent;
 use super::process::OperatorProcess;
-use super::{Harness, manifests};
+use super::{Cli, Harness, manifests};
 use crate::loopback::ADDRESS;
 
 /// The namespace of the AppDatabases and of their applications.
@@ -133,6 +133,17 @@ impl LocalConcierge {
             Ok(())
         };
         tokio::time::timeout(SETTLES, reached).await.context("nobody looks for drift")?
+    }
+
+    /// kubectl on its API server.
+    #[must_use]
+    pub fn kubectl(&self) -> &Cli {
+        self.api.kubectl()
+    }
+
+    /// The operator's process id.
+    pub fn process(&self) -> Result<i32> {
+        self.operator.id()
     }
 
     /// Everything that the operator has said so far.

@@ -29,6 +29,9 @@ const RIGHTS: [&str; 18] = [
     "Trigger_priv",
 ];
 
+/// Came with MySQL 8.0.16; what is older, and every MariaDB, takes this for a comment.
+const LITERAL_GRANTS: &str = "0 /*!80016 + @@GLOBAL.partial_revokes */";
+
 /// What the server holds under the names of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -38,6 +41,8 @@ pub struct Found {
     pub account_hosts: Vec<String>,
     /// What these accounts may do in which databases.
     pub grants: Vec<GrantView>,
+    /// The server takes the database of a grant for a name rather than a pattern: `partial_revokes` is on.
+    pub literal_grants: bool,
 }
 
 /// A database as the server describes it.
@@ -52,7 +57,8 @@ pub struct DatabaseView {
 /// A grant on a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantView {
-    /// The database as a pattern, with `_` and `%` escaped where they mean themselves.
+    /// The database as a pattern, with `_` and `%` escaped where they mean themselves; or as its name, see
+    /// [`Found::literal_grants`].
     pub pattern: String,
     /// The account's host.
     pub host: String,
@@ -72,7 +78,8 @@ pub fn look(names: &Names) -> String {
          FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({databases}) \
          UNION ALL SELECT 'account', {user}, {host}, NULL, NULL FROM mysql.user WHERE `User` IN ({users}) \
          UNION ALL SELECT 'grant', {user}, {pattern}, {host}, CONCAT_WS('', {rights}, `Grant_priv`) FROM mysql.db \
-         WHERE `User` IN ({users})",
+         WHERE `User` IN ({users}) \
+         UNION ALL SELECT 'server', 'literal grants', {LITERAL_GRANTS}, NULL, NULL",
         name = utf8("`name`"),
         kind = utf8("`kind`"),
         owner = utf8("`owner`"),
@@ -100,6 +107,7 @@ pub fn found(request: &Request, rows: &[Row]) -> Found {
         database: database.map(|(_, row)| DatabaseView { charset: text(row, 2), collation: text(row, 3) }),
         account_hosts: of_user("account").map(|row| text(row, 2)).collect(),
         grants: of_user("grant").map(grant).collect(),
+        literal_grants: tagged(rows, "server").any(|(_, row)| row.boolean(2) == Some(true)),
     }
 }
 
@@ -155,6 +163,7 @@ mod tests {
         UNION ALL SELECT 'database', CONVERT(SCHEMA_NAME USING utf8mb4), CONVERT(DEFAULT_CHARACTER_SET_NAME USING utf8mb4), CONVERT(DEFAULT_COLLATION_NAME USING utf8mb4), @@lower_case_table_names FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('myapp')
         UNION ALL SELECT 'account', CONVERT(`User` USING utf8mb4), CONVERT(`Host` USING utf8mb4), NULL, NULL FROM mysql.user WHERE `User` IN ('myapp_app')
         UNION ALL SELECT 'grant', CONVERT(`User` USING utf8mb4), CONVERT(`Db` USING utf8mb4), CONVERT(`Host` USING utf8mb4), CONCAT_WS('', `Select_priv`, `Insert_priv`, `Update_priv`, `Delete_priv`, `Create_priv`, `Drop_priv`, `References_priv`, `Index_priv`, `Alter_priv`, `Create_tmp_table_priv`, `Lock_tables_priv`, `Create_view_priv`, `Show_view_priv`, `Create_routine_priv`, `Alter_routine_priv`, `Execute_priv`, `Event_priv`, `Trigger_priv`, `Grant_priv`) FROM mysql.db WHERE `User` IN ('myapp_app')
+        UNION ALL SELECT 'server', 'literal grants', 0 /*!80016 + @@GLOBAL.partial_revokes */, NULL, NULL
         ");
         let count = crate::plan::fixtures::readable(count_contents(&request).expose_text());
         insta::assert_snapshot!(count.replace(" + ", "\n+ "), @"
@@ -190,6 +199,13 @@ mod tests {
             ];
             assert_eq!(found(&request("{}"), &rows), Found::default(), "{similar}");
         }
+    }
+
+    #[test]
+    fn a_server_says_how_it_reads_grants() {
+        let literal = |value| found(&request("{}"), &[row(["server", "literal grants", value, "", ""])]).literal_grants;
+        assert!(literal("1") && !literal("0"));
+        assert!(!found(&request("{}"), &[]).literal_grants);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub fn fulfilled() -> mysql::Found {
         database: Some(mysql::DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_unicode_ci".into() }),
         account_hosts: vec!["%".into()],
         grants: vec![mysql::GrantView { pattern: "myapp".into(), host: "%".into(), complete: true }],
+        literal_grants: false,
     }
 }
 

@@ -23,7 +23,10 @@ pub enum Missing {
     /// There is no such account.
     User,
     /// The account may not do everything in its database.
-    Grant,
+    Grant {
+        /// The server takes the database for a name, not for a pattern.
+        literal: bool,
+    },
 }
 
 impl Missing {
@@ -33,7 +36,7 @@ impl Missing {
             Self::Database => (create_database(request), Some(Kind::Database)),
             Self::Charset => (set_charset(request), None),
             Self::User => (create_user(request, password), Some(Kind::User)),
-            Self::Grant => (grant(request), None),
+            Self::Grant { literal } => (grant(request, literal), None),
         };
         Step { statement, creates }
     }
@@ -47,7 +50,7 @@ pub fn missing(request: &Request, view: &ServerView, server: &Found) -> Vec<Miss
         (Missing::Database, server.database.is_none()),
         (Missing::Charset, charset),
         (Missing::User, !account),
-        (Missing::Grant, !account || !granted(request, server)),
+        (Missing::Grant { literal: server.literal_grants }, !account || !granted(request, server)),
     ];
     found.into_iter().filter_map(|(what, lacking)| lacking.then_some(what)).collect()
 }
@@ -71,7 +74,7 @@ fn same_charset(wanted: &str, found: &str) -> bool {
 }
 
 fn granted(request: &Request, server: &Found) -> bool {
-    let pattern = grant_pattern_text(request.database.as_str());
+    let pattern = granted_database(request, server.literal_grants);
     server.grants.iter().any(|grant| grant.complete && grant.host == ACCOUNT_HOST && grant.pattern == pattern)
 }
 
@@ -100,8 +103,15 @@ pub fn set_password(request: &Request, password: &Stated) -> Statement {
     Statement::new("setting the password", sql)
 }
 
-fn grant(request: &Request) -> Statement {
-    let pattern = grant_pattern_text(request.database.as_str());
+/// What a grant calls the database. Where it is a pattern, `my_app` must not open `myXapp` too; where it is a name, a
+/// backslash would be a part of it.
+fn granted_database(request: &Request, literal: bool) -> String {
+    let name = request.database.as_str();
+    if literal { name.to_owned() } else { grant_pattern_text(name) }
+}
+
+fn grant(request: &Request, literal: bool) -> Statement {
+    let pattern = granted_database(request, literal);
     let sql = format!("GRANT ALL PRIVILEGES ON `{pattern}`.* TO {}", account(&request.user));
     Statement::new("granting the rights", sql)
 }

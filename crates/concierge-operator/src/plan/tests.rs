@@ -50,6 +50,29 @@ fn an_underscore_is_no_wildcard_in_a_grant() {
 }
 
 #[test]
+fn where_grants_name_databases_nothing_is_escaped() {
+    let asked = Asked::new("{dbName: my_app}");
+    let granted = |pattern: &str| {
+        let mut found = Server { literal_grants: true, ..fulfilled() };
+        found.grants[0].pattern = pattern.into();
+        let view = ServerView { claims: settled().claims, ..holding(found) };
+        planned(&asked.intent(), view, Some(secret(&asked, 'k'))).unwrap()
+    };
+    assert_eq!(granted(r"my\_app"), "GRANT ALL PRIVILEGES ON `my_app`.* TO 'my_app_app'@'%'");
+    assert_eq!(granted("my_app"), "");
+}
+
+#[test]
+fn what_an_earlier_pass_claimed_is_no_claim_of_this_one() {
+    let asked = Asked::new("{}");
+    let fresh = plan(&asked.intent(), &inputs(holding(Server::default()), None)).unwrap();
+    assert_eq!(fresh.claimed, [Kind::Database, Kind::User]);
+    let view = ServerView { claims: settled().claims, ..holding(Server::default()) };
+    let resumed = plan(&asked.intent(), &inputs(view, None)).unwrap();
+    assert!(resumed.claimed.is_empty() && resumed.steps.iter().any(|step| step.creates == Some(Kind::User)));
+}
+
+#[test]
 fn what_is_as_it_should_be_is_left_alone() {
     let asked = Asked::new("{}");
     let found = secret(&asked, 'k');
