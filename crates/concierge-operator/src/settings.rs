@@ -41,7 +41,7 @@ pub struct OwnArgs {
     #[arg(long, value_parser = namespace_selector)]
     app_namespace_selector: Option<Selector>,
 
-    /// Seconds between two looks at a healthy AppDatabase
+    /// Seconds between two looks at all healthy AppDatabases of a server
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     drift_interval: u64,
 
@@ -67,7 +67,7 @@ pub struct Settings {
     pub installation: String,
     /// The namespaces that AppDatabases may put Secrets into.
     pub app_namespaces: Selector,
-    /// Time between two looks at a healthy AppDatabase.
+    /// Time between two looks at all healthy AppDatabases of a server.
     pub drift_interval: Duration,
     /// Sessions that are open on one server at most.
     pub connections_per_server: usize,
