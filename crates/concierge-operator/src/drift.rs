@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::AppDatabase;
+use api_types::{AppDatabase, AppDatabasePhase};
 use futures::StreamExt as _;
 use futures::stream;
 use kube::ResourceExt as _;
@@ -53,7 +53,7 @@ struct Healthy {
     target: Target,
 }
 
-/// All of them by server. The others have passes of their own.
+/// All of them by server. The others have passes of their own; those that should be among them get one now.
 fn healthy(ctx: &Context) -> BTreeMap<String, Vec<Healthy>> {
     let secrets = ctx.stores.admin_secrets.state();
     let mut servers: BTreeMap<String, Option<Server>> = BTreeMap::new();
@@ -62,8 +62,12 @@ fn healthy(ctx: &Context) -> BTreeMap<String, Vec<Healthy>> {
         let cluster = &app.spec.cluster_ref;
         let server = servers.entry(cluster.clone()).or_insert_with(|| find(&secrets, cluster, ctx.timeouts).ok());
         let target = server.clone().and_then(|server| target(ctx, &app, server));
-        let Some(target) = target.filter(|target| is_healthy(ctx, &app, target)) else { continue };
-        by_server.entry(cluster.clone()).or_default().push(Healthy { app, target });
+        match target.filter(|target| is_healthy(ctx, &app, target)) {
+            Some(target) => by_server.entry(cluster.clone()).or_default().push(Healthy { app, target }),
+            // Nobody remembers that it was verified.
+            None if is_ready(&app) => ctx.due.add(ObjectRef::from_obj(&*app)),
+            None => {}
+        }
     }
     by_server
 }
@@ -75,6 +79,10 @@ fn target(ctx: &Context, app: &AppDatabase, server: Server) -> Option<Target> {
 
 fn is_healthy(ctx: &Context, app: &AppDatabase, target: &Target) -> bool {
     app.metadata.deletion_timestamp.is_none() && ctx.verified.holds(app, &target.mark(app, ctx))
+}
+
+fn is_ready(app: &AppDatabase) -> bool {
+    app.status.as_ref().and_then(|status| status.phase) == Some(AppDatabasePhase::Ready)
 }
 
 /// Looks at those of one server, one part after the other.
@@ -133,6 +141,8 @@ fn is_passing(error: &PoolError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use api_types::AppDatabaseStatus;
+    use futures::FutureExt as _;
     use operator_runtime::testing::FakeApi;
 
     use super::*;
@@ -192,8 +202,24 @@ mod tests {
         let mut changed = app("three");
         changed.metadata.generation = Some(2);
         ctx.verified.remember(&changed, Mark { generation: Some(0), secret: String::new(), server: String::new() });
-        let healthy = healthy(&ctx);
-        assert_eq!(names(healthy.values().flatten()), ["one"]);
+        assert_eq!(names(healthy(&ctx).values().flatten()), ["one"]);
+        assert!(due(&ctx).is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_ready_and_was_not_verified_gets_a_pass() {
+        let mut forgotten = app("one");
+        let phase = Some(AppDatabasePhase::Ready);
+        forgotten.status = Some(AppDatabaseStatus { phase, ..AppDatabaseStatus::default() });
+        let seen = Seen { apps: vec![forgotten, app("two")], ..Seen::default() };
+        let ctx = context(FakeApi::new([]).0, seen);
+        assert!(healthy(&ctx).is_empty());
+        assert_eq!(due(&ctx), ["one"]);
+    }
+
+    fn due(ctx: &Context) -> Vec<String> {
+        let mut stream = Box::pin(Arc::clone(&ctx.due).stream());
+        std::iter::from_fn(|| stream.next().now_or_never().flatten()).map(|object| object.name).collect()
     }
 
     #[tokio::test]
