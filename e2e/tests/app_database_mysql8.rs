@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable as _;
 const CLUSTER: &str = "mysql8";
 const PASSWORD: &str = "canary-mysql8-admin";
 
-async fn start(options: &[&str]) -> Result<Option<(Mysql8, LocalConcierge)>> {
+async fn start(keys: &[(&str, &str)]) -> Result<Option<(Mysql8, LocalConcierge)>> {
     let harness = Harness::connect().await?;
     let programs = match harness.cluster() {
         Some(cluster) => cluster.tools()?.mysql8,
@@ -23,10 +23,10 @@ async fn start(options: &[&str]) -> Result<Option<(Mysql8, LocalConcierge)>> {
         println!("skipped: MySQL 8 comes with the throw-away cluster, for some processors");
         return Ok(None);
     };
-    let server = Mysql8::start(&programs, options).await?;
+    let server = Mysql8::start(&programs).await?;
     server.concierge(PASSWORD).await?;
     let Some(concierge) = LocalConcierge::start(&["--drift-interval=5"]).await? else { return Ok(None) };
-    concierge.serve(Kind::Mysql, CLUSTER, server.port, PASSWORD).await?;
+    concierge.serve_with(Kind::Mysql, CLUSTER, server.port, PASSWORD, keys).await?;
     Ok(Some((server, concierge)))
 }
 
@@ -83,5 +83,16 @@ async fn a_database_is_made_looked_after_and_dropped() -> Result<()> {
                 + (SELECT COUNT(*) FROM mysql.user WHERE user = 'my_app_app')
                 + (SELECT COUNT(*) FROM db_concierge.ownership)";
     assert_eq!(server.admin().await?.query_first::<usize, _>(left).await?, Some(0), "something is left");
+    concierge.finish(&[PASSWORD.to_owned()]).await.map(drop)
+}
+
+#[tokio::test]
+async fn users_prove_their_passwords_as_the_admin_secret_says() -> Result<()> {
+    let keys = [("MYSQL_APP_AUTH_PLUGIN", "mysql_native_password")];
+    let Some((server, concierge)) = start(&keys).await? else { return Ok(()) };
+    concierge.apps().apply(&concierge.app_database("my-app", CLUSTER)).await?;
+    ready(concierge.apps(), "my-app").await?;
+    assert_eq!(plugin(&server, "my_app_app").await?.as_deref(), Some("mysql_native_password"));
+    log_in(&server, &concierge, "my-app").await?.disconnect().await?;
     concierge.finish(&[PASSWORD.to_owned()]).await.map(drop)
 }

@@ -37,6 +37,32 @@ pub struct Keys {
     pub app_port: &'static str,
 }
 
+/// How a user of MySQL proves its password, where the admin Secret wants another way than the server's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthPlugin {
+    /// MySQL 8's own way.
+    CachingSha2,
+    /// For clients that are older than it.
+    Native,
+}
+
+impl AuthPlugin {
+    /// The way of that name, as MySQL calls it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::CachingSha2, Self::Native].into_iter().find(|plugin| plugin.as_str() == name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CachingSha2 => "caching_sha2_password",
+            Self::Native => "mysql_native_password",
+        }
+    }
+}
+
 /// The longest names a server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -20,7 +20,7 @@ use sql_client::{
 };
 
 use crate::OPERATOR;
-use crate::engine::Engine;
+use crate::engine::{AuthPlugin, Engine};
 use crate::plan::Password;
 use crate::validate::Request;
 
@@ -29,6 +29,9 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// The one Secret that serves a cluster without naming it.
 const DEFAULT_SECRET: &str = "db-concierge-mysql-admin";
+
+/// The key for how applications prove their passwords to a MySQL server.
+const AUTH_PLUGIN: &str = "MYSQL_APP_AUTH_PLUGIN";
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,8 @@ pub struct Server {
     pub admin: ConnectOptions,
     /// Where applications find it.
     pub app: Endpoint,
+    /// How applications prove their passwords; `None` is the server's default.
+    pub auth_plugin: Option<AuthPlugin>,
     allowed: Option<String>,
     adoptable: Option<String>,
 }
@@ -117,6 +122,9 @@ pub enum Problem {
     /// No CA.
     #[error("{0}: {1}")]
     Ca(&'static str, #[source] TrustRootsError),
+    /// No way of proving a password that is spoken here.
+    #[error("{AUTH_PLUGIN} is neither caching_sha2_password nor mysql_native_password")]
+    AuthPlugin,
     /// Of two kinds.
     #[error("it has keys MYSQL_ADMIN_* and POSTGRES_ADMIN_*, and a server is of one kind")]
     TwoEngines,
@@ -184,9 +192,16 @@ fn server(secret: &Secret, cluster: &str, timeouts: Timeouts) -> Result<Server, 
         version: version(secret),
         admin: admin_options(secret, engine, admin, timeouts)?,
         app,
+        auth_plugin: auth_plugin(secret, engine)?,
         allowed: annotation(ALLOWED_NAMESPACES),
         adoptable: annotation(ADOPTABLE),
     })
+}
+
+/// MySQL alone has a choice, and MariaDB other words for it.
+fn auth_plugin(secret: &Secret, engine: Engine) -> Result<Option<AuthPlugin>, Problem> {
+    let name = value(secret, AUTH_PLUGIN).filter(|_| engine == Engine::Mysql);
+    name.map(|name| AuthPlugin::parse(name).ok_or(Problem::AuthPlugin)).transpose()
 }
 
 /// Which state of an admin Secret this is.

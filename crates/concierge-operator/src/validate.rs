@@ -8,7 +8,7 @@ use std::fmt;
 
 use api_types::{AppDatabaseSpec, DeletionPolicy};
 
-use crate::engine::Engine;
+use crate::engine::{AuthPlugin, Engine};
 use crate::servers::Server;
 use names::{is_dns_label, is_dns_subdomain, is_word, postgres_encoding, reserved_database, reserved_user};
 
@@ -78,6 +78,8 @@ pub struct Request {
     pub collation: CharsetName,
     /// What deleting the AppDatabase does.
     pub policy: DeletionPolicy,
+    /// How the user proves its password; `None` is the server's default.
+    pub auth_plugin: Option<AuthPlugin>,
 }
 
 /// What a request must not collide with.
@@ -89,13 +91,16 @@ pub struct Surroundings<'a> {
     pub admin_user: &'a str,
     /// What the server speaks.
     pub engine: Engine,
+    /// How the server's users prove their passwords; `None` is its default.
+    pub auth_plugin: Option<AuthPlugin>,
 }
 
 impl<'a> Surroundings<'a> {
     /// On that server.
     #[must_use]
     pub fn of(home: &'a str, server: &'a Server) -> Self {
-        Self { home, admin_user: &server.admin.credentials.user, engine: server.engine }
+        let admin_user = &server.admin.credentials.user;
+        Self { home, admin_user, engine: server.engine, auth_plugin: server.auth_plugin }
     }
 }
 
@@ -162,6 +167,7 @@ pub fn validate(spec: &AppDatabaseSpec, around: Surroundings<'_>) -> Result<Requ
         charset: charset(&spec.charset, around.engine)?,
         collation: word("spec.collation", &spec.collation, MAX_CHARSET).map(CharsetName)?,
         policy: spec.deletion_policy,
+        auth_plugin: around.auth_plugin,
         database,
     })
 }

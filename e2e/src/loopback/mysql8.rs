@@ -29,8 +29,8 @@ pub struct Mysql8 {
 }
 
 impl Mysql8 {
-    /// A server from this folder of programs, with further options.
-    pub async fn start(programs: &Path, options: &[&str]) -> Result<Self> {
+    /// A server from this folder of programs.
+    pub async fn start(programs: &Path) -> Result<Self> {
         let (folder, port) = (Folder::new(ACCOUNT)?, free_port().await?);
         let server = programs.join("bin/mysqld").display().to_string();
         let own = [
@@ -57,7 +57,7 @@ impl Mysql8 {
             "--performance-schema=OFF".to_owned(),
         ];
         let reached: Vec<_> = reached.iter().map(String::as_str).collect();
-        let command = [&[&server, "--no-defaults"], &own[..], &reached, options].concat();
+        let command = [&[&server, "--no-defaults"], &own[..], &reached].concat();
         let mut running = folder.start(&command, Signal::KILL)?;
         let socket = running.folder.text("socket");
         running.wait(async || admin_on(&socket).await.is_ok()).await?;

@@ -78,13 +78,26 @@ impl LocalConcierge {
 
     /// Makes a server on this machine known as `cluster`.
     pub async fn serve(&self, kind: Kind, cluster: &str, port: u16, password: &str) -> Result<()> {
+        self.serve_with(kind, cluster, port, password, &[]).await
+    }
+
+    /// The same with further keys in the admin Secret.
+    pub async fn serve_with(
+        &self,
+        kind: Kind,
+        cluster: &str,
+        port: u16,
+        password: &str,
+        more: &[(&str, &str)],
+    ) -> Result<()> {
         let prefix = match kind {
             Kind::Mysql => "MYSQL",
             Kind::Postgres => "POSTGRES",
         };
         let values = [("HOST", ADDRESS), ("PORT", &port.to_string()), ("USER", ADMIN), ("PASSWORD", password)];
-        let texts: serde_json::Map<String, Value> =
-            values.iter().map(|(key, value)| (format!("{prefix}_ADMIN_{key}"), json!(value))).collect();
+        let own = values.iter().map(|(key, value)| (format!("{prefix}_ADMIN_{key}"), json!(value)));
+        let more = more.iter().map(|&(key, value)| (key.to_owned(), json!(value)));
+        let texts: serde_json::Map<String, Value> = own.chain(more).collect();
         let mut secret = manifests::opaque_secret(cluster, &texts.into());
         secret["metadata"]["labels"] = json!({"db.stillwaters.io/cluster": cluster});
         self.home.apply(&secret).await

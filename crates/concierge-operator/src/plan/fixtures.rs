@@ -27,7 +27,7 @@ pub fn spec(yaml: &str) -> AppDatabaseSpec {
 }
 
 pub const AROUND: Surroundings<'static> =
-    Surroundings { home: "db-concierge", admin_user: "Concierge_Admin", engine: Engine::Mysql };
+    Surroundings { home: "db-concierge", admin_user: "Concierge_Admin", engine: Engine::Mysql, auth_plugin: None };
 
 pub fn request(yaml: &str) -> Request {
     validate(&spec(yaml), AROUND).unwrap()

@@ -93,14 +93,19 @@ fn charset_clause(request: &Request) -> String {
 }
 
 fn create_user(request: &Request, password: &Stated) -> Statement {
-    let sql = format!("CREATE USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
+    let sql = format!("CREATE USER {} {}", account(&request.user), identified(request, password));
     Statement::new("creating the user", sql)
 }
 
 /// Gives the user a password.
 pub fn set_password(request: &Request, password: &Stated) -> Statement {
-    let sql = format!("ALTER USER {} IDENTIFIED BY '{}'", account(&request.user), password.expose());
+    let sql = format!("ALTER USER {} {}", account(&request.user), identified(request, password));
     Statement::new("setting the password", sql)
+}
+
+fn identified(request: &Request, password: &Stated) -> String {
+    let plugin = request.auth_plugin.map(|plugin| format!("WITH {} ", plugin.as_str())).unwrap_or_default();
+    format!("IDENTIFIED {plugin}BY '{}'", password.expose())
 }
 
 /// What a grant calls the database. Where it is a pattern, `my_app` must not open `myXapp` too; where it is a name, a

@@ -1,5 +1,6 @@
 use super::fixtures::{Asked, OBJECT, claimed, fulfilled, holding, inputs, password, readable, settled};
 use super::*;
+use crate::engine::AuthPlugin;
 use crate::look::mysql::{DatabaseView, Found as Server};
 
 /// Everything a plan would do, in order.
@@ -60,6 +61,17 @@ fn where_grants_name_databases_nothing_is_escaped() {
     };
     assert_eq!(granted(r"my\_app"), "GRANT ALL PRIVILEGES ON `my_app`.* TO 'my_app_app'@'%'");
     assert_eq!(granted("my_app"), "");
+}
+
+#[test]
+fn users_prove_their_passwords_as_the_admin_secret_says() {
+    let mut asked = Asked::new("{}");
+    asked.request.auth_plugin = Some(AuthPlugin::Native);
+    let plan = plan(&asked.intent(), &inputs(holding(Server::default()), None)).unwrap();
+    let password = "n".repeat(32);
+    let wanted = format!("'myapp_app'@'%' IDENTIFIED WITH mysql_native_password BY '{password}'");
+    assert!(describe(&plan).contains(&format!("CREATE USER {wanted}")), "{}", describe(&plan));
+    assert_eq!(plan.set_password.expose_text(), format!("ALTER USER {wanted}"));
 }
 
 #[test]

@@ -83,6 +83,15 @@ fn other_keys_make_a_postgresql_server() {
 }
 
 #[test]
+fn a_mysql_server_may_ask_for_another_way_of_proving_passwords() {
+    let plugin = |more: &str| found(admin_secret("{}", more)).auth_plugin;
+    assert_eq!(plugin(""), None);
+    assert_eq!(plugin("  MYSQL_APP_AUTH_PLUGIN: mysql_native_password\n"), Some(AuthPlugin::Native));
+    assert_eq!(plugin("  MYSQL_APP_AUTH_PLUGIN: caching_sha2_password\n"), Some(AuthPlugin::CachingSha2));
+    insta::assert_snapshot!(problem("  MYSQL_APP_AUTH_PLUGIN: \"x' BY '\"\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: MYSQL_APP_AUTH_PLUGIN is neither caching_sha2_password nor mysql_native_password");
+}
+
+#[test]
 fn a_server_is_of_one_kind() {
     insta::assert_snapshot!(problem("  POSTGRES_ADMIN_HOST: pg\n"), @"the admin Secret db-concierge-mysql-admin cannot be used: it has keys MYSQL_ADMIN_* and POSTGRES_ADMIN_*, and a server is of one kind");
 }
