@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::mysql8::Mysql8;
 use e2e::testing::Harness;
-use e2e::testing::app_databases::{credentials, ready};
+use e2e::testing::app_databases::{credentials, ready, repaired};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
@@ -41,13 +41,6 @@ async fn plugin(server: &Mysql8, user: &str) -> Result<Option<String>> {
     Ok(server.admin().await?.query_first(query).await?)
 }
 
-/// Waits for a pass that changed something.
-async fn repaired(concierge: &LocalConcierge, before: &AppDatabase) -> Result<()> {
-    let time = |app: &AppDatabase| app.status.as_ref().and_then(|status| status.last_reconcile_time.clone());
-    let is_later = |app: &AppDatabase| time(app) > time(before);
-    concierge.apps().wait_for("my-app", "a repair", is_later).await.map(drop)
-}
-
 #[tokio::test]
 async fn a_database_is_made_looked_after_and_dropped() -> Result<()> {
     let Some((server, concierge)) = start(&[]).await? else { return Ok(()) };
@@ -65,11 +58,11 @@ async fn a_database_is_made_looked_after_and_dropped() -> Result<()> {
     session.disconnect().await?;
 
     server.run(&["DROP USER my_app_app"]).await?;
-    repaired(&concierge, &made).await?;
+    repaired(concierge.apps(), &made).await?;
     let again = ready(concierge.apps(), "my-app").await?;
     log_in(&server, &concierge, "my-app").await?.disconnect().await?;
     server.run(&["REVOKE CREATE ON `my\\_app`.* FROM my_app_app"]).await?;
-    repaired(&concierge, &again).await?;
+    repaired(concierge.apps(), &again).await?;
     let mut session = log_in(&server, &concierge, "my-app").await?;
     session.query_drop("CREATE TABLE u (id INT PRIMARY KEY)").await?;
     session.disconnect().await?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
 use e2e::testing::Harness;
-use e2e::testing::app_databases::{credentials, ready, stuck};
+use e2e::testing::app_databases::{credentials, ready, repaired, stuck};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -56,13 +56,6 @@ async fn assert_quiet(concierge: &LocalConcierge) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a pass that changed something.
-async fn repaired(concierge: &LocalConcierge, before: &AppDatabase) -> Result<()> {
-    let time = |app: &AppDatabase| app.status.as_ref().and_then(|status| status.last_reconcile_time.clone());
-    let is_later = |app: &AppDatabase| time(app) > time(before);
-    concierge.apps().wait_for(&before.name_any(), "a repair", is_later).await.map(drop)
-}
-
 async fn mysql_login(server: &MariaDb, concierge: &LocalConcierge, name: &str) -> Result<()> {
     let creds = credentials(concierge.apps(), &format!("{name}-creds")).await?;
     let mut session = server.session(&creds["username"], &creds["password"], &creds["database"]).await?;
@@ -93,8 +86,8 @@ async fn on_mariadb() -> Result<()> {
     assert_quiet(&concierge).await?;
     let (one, two) = (ready(concierge.apps(), "one").await?, ready(concierge.apps(), "two").await?);
     server.run(&["DROP USER one_app", "REVOKE CREATE ON two.* FROM two_app", "DROP DATABASE three"]).await?;
-    repaired(&concierge, &one).await?;
-    repaired(&concierge, &two).await?;
+    repaired(concierge.apps(), &one).await?;
+    repaired(concierge.apps(), &two).await?;
     for name in ["one", "two"] {
         ready(concierge.apps(), name).await?;
         mysql_login(&server, &concierge, name).await.with_context(|| format!("{name} was not repaired"))?;
@@ -131,8 +124,8 @@ async fn postgresql(server: Postgres) -> Result<()> {
     let (one, two) = (ready(concierge.apps(), "one").await?, ready(concierge.apps(), "two").await?);
     server.run("ALTER ROLE one_app NOLOGIN; REVOKE CREATE ON DATABASE two FROM two_app;").await?;
     server.run("DROP DATABASE three WITH (FORCE)").await?;
-    repaired(&concierge, &one).await?;
-    repaired(&concierge, &two).await?;
+    repaired(concierge.apps(), &one).await?;
+    repaired(concierge.apps(), &two).await?;
     let query = "SELECT count(*) FROM pg_roles WHERE rolname = 'one_app' AND rolcanlogin \
                  AND has_database_privilege('two_app', 'two', 'CREATE')";
     assert_eq!(server.admin().await?.query_one(query, &[]).await?.get::<_, i64>(0), 1, "something was not repaired");
