@@ -108,7 +108,14 @@ impl Mock {
     /// # Errors
     /// No port can be had.
     pub async fn start(script: Script) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::serve(TcpListener::bind("127.0.0.1:0").await?, script)
+    }
+
+    /// Serves whoever comes to a listener of the caller's.
+    ///
+    /// # Errors
+    /// It has no address.
+    pub fn serve(listener: TcpListener, script: Script) -> io::Result<Self> {
         let port = listener.local_addr()?.port();
         let seen = Arc::<Mutex<Seen>>::default();
         let mut listening = JoinSet::new();
@@ -116,7 +123,7 @@ impl Mock {
         Ok(Self { port, seen, _listening: listening })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

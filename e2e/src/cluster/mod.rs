@@ -12,11 +12,14 @@ pub mod pki;
 pub mod process;
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::process::Command;
 
 use self::keeper::Record;
@@ -140,6 +143,20 @@ impl Cluster {
         command.args(["--target", &record.init.id.to_string(), "--net", "--mount", "--uts", "--ipc", "--pid"]);
         command.arg(program);
         Ok(command)
+    }
+
+    /// Listens on a free port beside the servers, where pods come to.
+    pub fn listen(&self) -> Result<TcpListener> {
+        let record = self.running().context("the cluster does not run")?;
+        let network = fs::File::open(format!("/proc/{}/ns/net", record.init.id))?;
+        // A thread of its own goes there and ends; a socket stays in the namespace in which it was made.
+        let there = std::thread::spawn(move || -> Result<TcpListener> {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let listener = TcpListener::bind((layout::SERVERS_ADDRESS, 0))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        there.join().map_err(|_| anyhow!("the thread panicked"))?.context("cannot listen beside the servers")
     }
 
     fn lock(&self, progress: Progress) -> Result<FileLock> {
