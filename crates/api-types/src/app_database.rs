@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("self.appNamespace == oldSelf.appNamespace").message("spec.appNamespace cannot change"))]
 #[x_kube(validation = Rule::new("has(self.userName) == has(oldSelf.userName) && (!has(self.userName) || self.userName == oldSelf.userName)").message("spec.userName cannot change"))]
 #[x_kube(validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message("spec.secretName cannot change"))]
+#[x_kube(validation = Rule::new("!self.readOnlyUser || !has(self.userName) || self.userName.lowerAscii() != self.dbName.lowerAscii() + '_ro'").message("spec.userName is what the user of spec.readOnlyUser is called: choose another"))]
 #[serde(rename_all = "camelCase")]
 pub struct AppDatabaseSpec {
     /// The server: the first label of its host name, such as cluster1-haproxy, or the value of the
@@ -80,6 +81,60 @@ pub struct AppDatabaseSpec {
     /// Retain: deleting this object keeps database and user. Delete: it drops them with all data.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+
+    /// The login is accepted over TLS alone, and the connection string says so. A MySQL server refuses plaintext from
+    /// the user then. On PostgreSQL that is decided by pg_hba.conf: a server that takes the login in plaintext makes
+    /// this fail with reason TlsNotEnforced.
+    #[serde(default)]
+    pub require_tls: bool,
+
+    /// How many connections each user of the database may have at a time. Default: as many as the server takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connection_limit: Option<u32>,
+
+    /// Also create a user {dbName}_ro that can read the database and nothing else, with its credentials in Secret
+    /// {secretName}-ro. Taking this back drops that user and that Secret.
+    #[serde(default)]
+    pub read_only_user: bool,
+
+    /// SQL to run once, when the database is ready. A script that changed is run again, as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sql: Option<InitSql>,
+}
+
+/// A script: statements that each end with a semicolon, run one by one, in order, as the application's own user.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.inline) != has(self.configMapRef)").message("spec.initSql takes exactly one of inline and configMapRef"))]
+pub struct InitSql {
+    /// The script itself. No secrets: whoever may read this object may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub inline: Option<String>,
+
+    /// The ConfigMap with the script. A changed one is read with the next full pass, which annotation reconcile asks
+    /// for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ScriptRef>,
+}
+
+/// One key of a ConfigMap in the AppDatabase's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScriptRef {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// Key that holds the script, at most 256 KiB of it.
+    #[serde(default = "default_script_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_script_key() -> String {
+    "init.sql".to_owned()
 }
 
 fn default_charset() -> String {
@@ -125,6 +180,18 @@ pub struct AppDatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_string: Option<String>,
 
+    /// The user that can only read, with spec.readOnlyUser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only_user_name: Option<String>,
+
+    /// The Secret of the user that can only read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only_secret_name: Option<String>,
+
+    /// SHA-256 of the script of spec.initSql that was run last. Condition InitSql says how that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sql_hash: Option<String>,
+
     /// The last pass that changed something or was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reconcile_time: Option<Time>,
@@ -141,7 +208,13 @@ pub struct AppDatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready is True when the application's own login was tried and sees its database.
+    /// Ready is True when the application's own login was tried and sees its database, and everything else that was
+    /// asked for is there. DatabaseReady, UserReady and SecretReady are True when that part is as it should be, and
+    /// False with the reason when something is in its way. Verified is True when the users' logins worked when they
+    /// were last tried. Drift is True when the server differs from what was asked for in something that the concierge
+    /// does not change back; reason Repaired tells what it did change back last. InitSql, with spec.initSql only, is
+    /// True when the script has run to its end. ServerUnavailable is there, and True, only while the server cannot be
+    /// used; the other conditions then tell what was found before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -13,7 +13,9 @@ pub mod pod_template;
 #[cfg(test)]
 mod seed_contract;
 
-pub use app_database::{AppDatabase, AppDatabasePhase, AppDatabaseSpec, AppDatabaseStatus, DeletionPolicy};
+pub use app_database::{
+    AppDatabase, AppDatabasePhase, AppDatabaseSpec, AppDatabaseStatus, DeletionPolicy, InitSql, ScriptRef,
+};
 pub use database::{
     CaKind, CaRef, ConnectionPool, CredentialsRef, Database, DatabasePhase, DatabasePolicy, DatabaseSpec,
     DatabaseSqlite, DatabaseStatus, DatabaseTls, Engine, Privileges, SqliteClaim, SqliteConfigMap, SqliteVolume,
