@@ -11,11 +11,11 @@ use sql_client::Statement;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::ledger::{self, Kind, Origin, Owner};
+use crate::ledger::{self, Kind, Origin, Owner, scripts};
 use crate::look::ServerView;
-use crate::plan::{drops, standing};
-use crate::pool::Pooled;
+use crate::plan::{Step, drops, standing};
 use crate::status::{Outcome, object_ref, report};
+use crate::steps::{Runner, StepError};
 use crate::validate::{Request, Surroundings, validate};
 use crate::{finalizer, gather};
 
@@ -50,36 +50,42 @@ async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
     let namespace = app.namespace().unwrap_or_default();
     let owner = Owner::new(&ctx.installation, &namespace, &app.name_any(), &request.app_namespace);
     let mut session = ctx.pools.session(&server).await.map_err(|error| Error::session(cluster, error))?;
-    let failed = |error| Error::statement(cluster, error);
-    let view = gather::look(&mut session, &request).await.map_err(failed)?;
-    let statements = statements(&request, &owner, &view);
-    run(&mut session, &statements).await.map_err(failed)?;
-    let note = if statements.is_empty() {
+    let view = gather::look(&mut session, &request).await.map_err(|error| Error::statement(cluster, error))?;
+    let Drops { steps, withdrawals } = drops_of(&request, &owner, &view);
+    let note = if steps.is_empty() {
         "nothing on the server was made for this AppDatabase alone, so nothing was dropped".to_owned()
     } else {
-        format!("dropped what was made for it: database {}, user {}", request.database, request.user)
+        format!("dropped what was made for it: database {}, user {}", request.database, request.application.user)
     };
+    let mut runner = Runner::new(&mut session, cluster, &server, &request);
+    for step in &steps {
+        runner.run(step).await.map_err(StepError::into_error)?;
+    }
+    for withdrawal in &withdrawals {
+        runner.send(withdrawal).await?;
+    }
+    runner.close().await;
     ctx.events.publish(&object_ref(app), EventType::Normal, "Deleted", "Delete", &note).await;
     Ok(())
 }
 
-/// What was made, then the claims: a claim outlives what it protects. What was adopted keeps its claim, as if the
-/// policy were Retain.
-fn statements(request: &Request, owner: &Owner, view: &ServerView) -> Vec<Statement> {
-    let created = |kind: &Kind| standing(view, owner, *kind) == Some(Origin::Created);
-    let ours: Vec<_> = [Kind::User, Kind::Database].into_iter().filter(created).collect();
-    let drops = drops(request, view, &ours);
-    let goes = |kind: &Kind| drops.iter().any(|(about, _)| about == kind);
-    let withdrawals: Vec<_> =
-        ours.into_iter().filter(goes).map(|kind| ledger::withdraw(request, owner, kind)).collect();
-    drops.into_iter().map(|(_, drop)| drop).chain(withdrawals).collect()
+/// What is to be dropped, and then to be forgotten.
+struct Drops {
+    steps: Vec<Step>,
+    withdrawals: Vec<Statement>,
 }
 
-async fn run(session: &mut Pooled, statements: &[Statement]) -> Result<(), sql_client::SqlError> {
-    for statement in statements {
-        session.execute(statement).await?;
-    }
-    Ok(())
+/// What was made, then the claims: a claim outlives what it protects. What was adopted keeps its claim, as if the
+/// policy were Retain.
+fn drops_of(request: &Request, owner: &Owner, view: &ServerView) -> Drops {
+    let created = |kind: &Kind| standing(view, owner, *kind) == Some(Origin::Created);
+    let ours: Vec<_> = [Kind::Reader, Kind::User, Kind::Database].into_iter().filter(created).collect();
+    let drops = drops(request, view, &ours);
+    let goes = |kind: &Kind| drops.iter().any(|(about, _)| about == kind);
+    let script = view.script.as_ref().filter(|_| goes(&Kind::Database));
+    let withdrawals = script.map(|_| scripts::forget(request, owner)).into_iter();
+    let claims = ours.into_iter().filter(goes).map(|kind| ledger::withdraw(request, owner, kind));
+    Drops { withdrawals: withdrawals.chain(claims).collect(), steps: drops.into_iter().map(|(_, drop)| drop).collect() }
 }
 
 #[cfg(test)]
@@ -99,8 +105,9 @@ mod tests {
     }
 
     fn of(request: &Request, view: &ServerView) -> String {
-        let statements = statements(request, &owner(), view);
-        statements.iter().map(|statement| readable(statement.expose_text())).collect::<Vec<_>>().join("\n")
+        let Drops { steps, withdrawals } = drops_of(request, &owner(), view);
+        let statements = steps.iter().map(|step| &step.statement).chain(&withdrawals);
+        statements.map(|statement| readable(statement.expose_text())).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

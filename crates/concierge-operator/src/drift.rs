@@ -22,6 +22,7 @@ use crate::plan::is_settled;
 use crate::pool::PoolError;
 use crate::reconcile::Target;
 use crate::servers::{Server, find};
+use crate::status::is_drifted;
 
 /// AppDatabases that one statement asks about: some hundred kilobytes of it at most.
 const AT_ONCE: usize = 200;
@@ -100,11 +101,12 @@ async fn look_after(ctx: &Context, healthy: Vec<Healthy>) {
     }
 }
 
-/// Those that a look did not find as they should be. A failed one found nothing, which says nothing.
+/// Those that a look did not find as they should be. A failed one found nothing, which says nothing. Where something
+/// that could not be changed back was reported, a pass finds out whether it is still so.
 fn suspicious<'a>(part: &'a [Healthy], rows: Option<&'a [Row]>) -> impl Iterator<Item = &'a Healthy> {
-    part.iter().filter(move |Healthy { target, .. }| {
+    part.iter().filter(move |Healthy { app, target }| {
         let settled = |rows| is_settled(&target.request, &target.owner, &look::view(&target.request, rows));
-        !rows.is_some_and(settled)
+        !rows.is_some_and(settled) || is_drifted(app)
     })
 }
 

@@ -5,6 +5,9 @@
 /// The database that holds the ownership table.
 pub const LEDGER_DATABASE: &str = "db_concierge";
 
+/// The host of the accounts on MySQL: any.
+pub const ACCOUNT_HOST: &str = "%";
+
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
@@ -158,6 +161,16 @@ impl Engine {
         match self {
             Self::Mysql => "mysql",
             Self::Postgres => "postgresql",
+        }
+    }
+
+    /// What a connection string ends with when TLS is required. MySQL's own programs read `ssl-mode`; drivers of other
+    /// makers have words of their own.
+    #[must_use]
+    pub fn tls_parameter(self) -> &'static str {
+        match self {
+            Self::Mysql => "?ssl-mode=REQUIRED",
+            Self::Postgres => "?sslmode=require",
         }
     }
 

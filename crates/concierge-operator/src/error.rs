@@ -10,6 +10,7 @@ use sql_client::{ConnectClass, ConnectError, SqlClass, SqlError};
 use crate::metrics::PassOutcome;
 use crate::plan::{NoRandomness, Refusal};
 use crate::pool::PoolError;
+use crate::script::ScriptError;
 use crate::servers::ServerError;
 use crate::validate::Invalid;
 
@@ -106,6 +107,32 @@ pub enum Error {
     /// The application's own login.
     #[error("the application's own login was tried and failed: {0}")]
     Verification(#[source] ConnectError),
+    /// The login works without TLS, too.
+    #[error(
+        "spec.requireTls is set, and the server takes the login of user {user} without TLS too: PostgreSQL decides that by pg_hba.conf, so have whoever runs the server write hostssl in place of host there, or drop spec.requireTls"
+    )]
+    TlsNotEnforced {
+        /// The user.
+        user: String,
+    },
+    /// The login that should only read can write.
+    #[error(
+        "the user of spec.readOnlyUser can write in the database, by rights that somebody granted to it or to PUBLIC: revoke them, and on PostgreSQL up to version 14 have a superuser run REVOKE CREATE ON SCHEMA public FROM PUBLIC in this database"
+    )]
+    ReaderWrites,
+    /// The ConfigMap of the script is not there.
+    #[error(
+        "there is no ConfigMap {name} with a key {key} in the AppDatabase's namespace: create it, and this goes on by itself"
+    )]
+    ScriptMissing {
+        /// Its name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// The script cannot be read.
+    #[error("spec.initSql cannot be run: {0}")]
+    Script(#[from] ScriptError),
     /// No password could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -148,6 +175,10 @@ impl Error {
     pub fn is_server_trouble(&self) -> bool {
         match self {
             Self::AdminLogin { .. } | Self::Unavailable { .. } => true,
+            // It says nothing about the login.
+            Self::Verification(error) => {
+                matches!(error.class(), ConnectClass::TooManyConnections | ConnectClass::ServerNotReady)
+            }
             Self::Sql { source, .. } => is_server_trouble(source.class()),
             _ => false,
         }
@@ -181,6 +212,7 @@ impl Error {
             Self::NamespaceNotFound { .. } | Self::NamespaceTerminating { .. } | Self::Unavailable { .. } => {
                 AppDatabasePhase::Pending
             }
+            Self::ScriptMissing { .. } => AppDatabasePhase::Pending,
             Self::Sql { source, .. } if is_server_trouble(source.class()) => AppDatabasePhase::Pending,
             Self::Verification(error) if !is_login(error.class()) => AppDatabasePhase::Pending,
             _ => AppDatabasePhase::Failed,
@@ -223,6 +255,10 @@ impl PublicError for Error {
             Self::RoleInUse { .. } => "UserInUse",
             Self::Raced => "Raced",
             Self::Verification(_) => "VerificationFailed",
+            Self::TlsNotEnforced { .. } => "TlsNotEnforced",
+            Self::ReaderWrites => "ReadOnlyUserCanWrite",
+            Self::ScriptMissing { .. } => "InitSqlNotFound",
+            Self::Script(_) => "InitSqlInvalid",
             Self::NoRandomness(_) => "NoRandomness",
             Self::Api(error) => error.reason(),
         }
@@ -237,6 +273,7 @@ impl PublicError for Error {
             Self::Invalid(_)
             | Self::Server(_)
             | Self::Charset { .. }
+            | Self::Script(_)
             | Self::NamespaceNotFound { .. }
             | Self::NamespaceTerminating { .. }
             | Self::NamespaceLeftOut { .. }
@@ -252,6 +289,7 @@ impl PublicError for Error {
                 Retry::After(RELOOK)
             }
             Self::Sql { source, .. } if source.class() == SqlClass::Retryable => Retry::Backoff,
+            Self::TlsNotEnforced { .. } | Self::ReaderWrites | Self::ScriptMissing { .. } => Retry::After(RELOOK),
             error if error.is_server_trouble() => Retry::After(SERVER_RELOOK),
             Self::Api(error) => error.retry(),
             _ => Retry::Backoff,

@@ -5,6 +5,7 @@
 
 pub mod mysql;
 pub mod postgres;
+pub mod scripts;
 
 use std::fmt;
 
@@ -37,8 +38,10 @@ impl Owner {
 pub enum Kind {
     /// A database.
     Database,
-    /// A user.
+    /// The application's user.
     User,
+    /// The user that can only read. To the table it is a user like others, since their names must not collide.
+    Reader,
 }
 
 impl Kind {
@@ -47,16 +50,17 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Database => "database",
-            Self::User => "user",
+            Self::User | Self::Reader => "user",
         }
     }
 
-    /// What the request calls it.
+    /// What the request calls it; empty where the request can have none.
     #[must_use]
     pub fn name(self, request: &Request) -> &str {
         match self {
             Self::Database => request.database.as_str(),
-            Self::User => request.user.as_str(),
+            Self::User => request.application.user.as_str(),
+            Self::Reader => request.reader.as_ref().map_or("", |reader| reader.user.as_str()),
         }
     }
 }
@@ -94,12 +98,12 @@ impl Origin {
     }
 }
 
-/// The statements that make the table; safe to repeat.
+/// The statements that make the concierge's own tables; safe to repeat.
 #[must_use]
-pub fn create_table(engine: Engine) -> [Statement; 2] {
+pub fn create_tables(engine: Engine) -> [Statement; 3] {
     match engine {
-        Engine::Mysql => mysql::create_table(),
-        Engine::Postgres => postgres::create_table(),
+        Engine::Mysql => mysql::create_tables(),
+        Engine::Postgres => postgres::create_tables(),
     }
 }
 

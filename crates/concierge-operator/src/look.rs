@@ -8,19 +8,22 @@ pub mod postgres;
 use sql_client::{Row, Statement};
 
 use crate::engine::Engine;
+use crate::ledger::scripts::Record;
 use crate::ledger::{Kind, Origin};
-use crate::validate::Request;
+use crate::validate::{Request, UserName};
 
 /// What a server holds under the names of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerView {
     /// Rows of the ownership table for these names.
     pub claims: Vec<Claim>,
-    /// Database and user as this kind of server has them.
+    /// The script that was run last in the database.
+    pub script: Option<Record>,
+    /// Database and users as this kind of server has them.
     pub found: Found,
 }
 
-/// Database and user as one kind of server has them.
+/// Database and users as one kind of server has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// On MySQL or MariaDB.
@@ -47,19 +50,21 @@ impl ServerView {
         self.claims.iter().find(|claim| claim.kind == kind)
     }
 
-    /// Whether there is a database or any account of that name.
+    /// Whether there is a database or any account of the request's name of that kind.
     #[must_use]
-    pub fn exists(&self, kind: Kind) -> bool {
+    pub fn exists(&self, request: &Request, kind: Kind) -> bool {
+        let name = kind.name(request);
         match (&self.found, kind) {
             (Found::Mysql(found), Kind::Database) => found.database.is_some(),
-            (Found::Mysql(found), Kind::User) => !found.account_hosts.is_empty(),
+            (Found::Mysql(found), Kind::User | Kind::Reader) => found.accounts.iter().any(|found| found.user == name),
             (Found::Postgres(found), Kind::Database) => found.database.is_some(),
-            (Found::Postgres(found), Kind::User) => found.role.is_some(),
+            (Found::Postgres(found), Kind::User | Kind::Reader) => found.role(name).is_some(),
         }
     }
 }
 
-/// The statement of one look at what a request names. It fails with "not found" where the ownership table is missing.
+/// The statement of one look at what a request names. It fails with "not found" where one of the concierge's own
+/// tables is missing.
 #[must_use]
 pub fn statement(request: &Request) -> Statement {
     Statement::new("looking at the server", text(request.engine, &[request]))
@@ -86,22 +91,33 @@ pub fn view(request: &Request, rows: &[Row]) -> ServerView {
         Engine::Mysql => Found::Mysql(mysql::found(request, rows)),
         Engine::Postgres => Found::Postgres(postgres::found(request, rows)),
     };
-    ServerView { claims: rows.iter().filter_map(|row| claim(request, row)).collect(), found }
+    ServerView {
+        claims: rows.iter().filter_map(|row| claim(request, row)).collect(),
+        script: rows.iter().find_map(|row| script(request, row)),
+        found,
+    }
 }
 
 /// The names that a look asks for, as lists of literals.
 pub struct Names {
     databases: String,
     users: String,
+    /// The users as account statements write them.
+    accounts: String,
 }
 
 impl Names {
     fn of(engine: Engine, requests: &[&Request]) -> Self {
-        let list = |kind: Kind| {
-            let literals: Vec<_> = requests.iter().map(|request| engine.literal(kind.name(request))).collect();
+        let list = |names: Vec<&str>| {
+            let literals: Vec<_> = names.into_iter().map(|name| engine.literal(name)).collect();
             literals.join(", ")
         };
-        Self { databases: list(Kind::Database), users: list(Kind::User) }
+        let users = || requests.iter().flat_map(|request| request.possible_accounts()).map(|account| &account.user);
+        Self {
+            databases: list(requests.iter().map(|request| request.database.as_str()).collect()),
+            users: list(users().map(UserName::as_str).collect()),
+            accounts: list(users().map(UserName::quoted).collect()),
+        }
     }
 }
 
@@ -110,22 +126,35 @@ fn tagged<'a>(rows: &'a [Row], tag: &'static str) -> impl Iterator<Item = (&'a s
     rows.iter().filter(move |row| row.text(0) == Some(tag)).filter_map(|row| Some((row.text(1)?, row)))
 }
 
-/// MySQL's table holds `App` and `app` as one name, PostgreSQL's as two; a server says which of them it found.
+/// MySQL's tables hold `App` and `app` as one name, PostgreSQL's as two; a server says which of them it found.
+fn is_name(engine: Engine, wanted: &str, found: &str) -> bool {
+    match engine {
+        Engine::Mysql => found.eq_ignore_ascii_case(wanted),
+        Engine::Postgres => found == wanted,
+    }
+}
+
 fn claim(request: &Request, row: &Row) -> Option<Claim> {
     row.text(0).filter(|tag| *tag == "claim")?;
-    let kind = [Kind::Database, Kind::User].into_iter().find(|kind| Some(kind.as_str()) == row.text(2))?;
-    let (wanted, name) = (kind.name(request), row.text(1)?);
-    let ours = match request.engine {
-        Engine::Mysql => name.eq_ignore_ascii_case(wanted),
-        Engine::Postgres => name == wanted,
-    };
+    let (name, kind) = (row.text(1)?, row.text(2)?);
+    let is_it = |of: &Kind| of.as_str() == kind && is_name(request.engine, of.name(request), name);
+    let kind = [Kind::Database, Kind::User, Kind::Reader].into_iter().find(is_it)?;
     let origin = Origin::parse(row.text(4).unwrap_or_default());
-    ours.then(|| Claim { kind, owner: row.text(3).unwrap_or_default().to_owned(), origin })
+    Some(Claim { kind, owner: row.text(3).unwrap_or_default().to_owned(), origin })
+}
+
+fn script(request: &Request, row: &Row) -> Option<Record> {
+    row.text(0).filter(|tag| *tag == "script")?;
+    let ours = is_name(request.engine, request.database.as_str(), row.text(1)?);
+    ours.then(|| {
+        Record::parse(row.text(2).unwrap_or_default(), row.text(3).unwrap_or_default(), row.text(4).unwrap_or_default())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::scripts::State;
     use crate::plan::fixtures::{postgres_request, request};
 
     fn row(tag: &str, name: &str) -> Row {
@@ -138,7 +167,7 @@ mod tests {
             let view = view(&request, &[row("claim", "myapp_app"), row("grant", "myapp_app")]);
             let claim = Claim { kind: Kind::User, owner: "i/ns/a/app".into(), origin: Origin::Adopted };
             assert_eq!(view.claims, [claim]);
-            assert!(view.claim(Kind::Database).is_none() && !view.exists(Kind::User));
+            assert!(view.claim(Kind::Database).is_none() && !view.exists(&request, Kind::User));
         }
     }
 
@@ -151,5 +180,19 @@ mod tests {
             assert_eq!(claims(&request("{}"), name), on_mysql, "{name}");
             assert_eq!(claims(&postgres_request("{}"), name), on_postgres, "{name}");
         }
+    }
+
+    #[test]
+    fn the_read_only_users_claim_and_the_last_script_are_part_of_the_view() {
+        let columns = |columns: [&str; 5]| Row::new(columns.map(|text| Some(text.to_owned())).to_vec());
+        let rows = [
+            columns(["claim", "myapp_ro", "user", "i/ns/a/app", "created"]),
+            columns(["script", "other", "def", "done", ""]),
+            columns(["script", "myapp", "abc", "failed", "statement 1 of 2"]),
+        ];
+        let view = view(&request("{}"), &rows);
+        assert_eq!(view.claims, [Claim { kind: Kind::Reader, owner: "i/ns/a/app".into(), origin: Origin::Created }]);
+        let failed = Record { hash: "abc".into(), state: State::Failed("statement 1 of 2".into()) };
+        assert_eq!(view.script, Some(failed));
     }
 }

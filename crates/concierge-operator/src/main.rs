@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod finalizer;
 mod gather;
+mod init;
 mod ledger;
 mod look;
 mod metrics;
@@ -20,10 +21,13 @@ mod plan;
 mod pool;
 mod reconcile;
 mod recovery;
+mod script;
 mod servers;
 mod settings;
 mod status;
+mod steps;
 mod validate;
+mod verify;
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
-//! Turns a request, its owner and what is there into a [`Plan`]: the claim, the Secret and the statements that are
+//! Turns a request, its owner and what is there into a [`Plan`]: the claim, the Secrets and the statements that are
 //! missing, or the reason why nothing may be done. Pure; a plan of something that is as it should be is empty.
 
+mod logins;
 mod mysql;
 mod ownership;
 mod password;
@@ -8,6 +9,8 @@ mod postgres;
 mod scram;
 mod secret;
 
+#[cfg(test)]
+mod additions_tests;
 #[cfg(test)]
 pub mod fixtures;
 #[cfg(test)]
@@ -19,13 +22,16 @@ use k8s_openapi::api::core::v1::Secret;
 use sql_client::Statement;
 
 use crate::engine::Engine;
-use crate::ledger::{self, Kind, Origin, Owner};
+use crate::ledger::{self, Kind, Owner};
+use crate::look::postgres::Inside;
 use crate::look::{Found, ServerView};
 use crate::servers::Server;
 use crate::validate::Request;
 
-pub use ownership::standing;
+pub use logins::{Credentials, Login, Logins};
+pub use ownership::{standing, unwanted_reader};
 pub use password::{NoRandomness, Password, Stated};
+pub use postgres::join;
 pub use scram::Salt;
 pub use secret::{SecretChange, connection_template, owner_annotation};
 
@@ -46,7 +52,7 @@ pub struct Intent<'a> {
     pub provisioned: bool,
     /// Whether a person asked for a full pass.
     pub forced: bool,
-    /// Whether a person asked for a new password.
+    /// Whether a person asked for new passwords.
     pub rotate: bool,
 }
 
@@ -57,12 +63,12 @@ pub struct Inputs {
     pub view: ServerView,
     /// Whether the database is there and holds nothing.
     pub empty: bool,
-    /// The application's Secret, if there is one of that name, whoever's it is.
-    pub secret: Option<Secret>,
-    /// The password to use if there is none to keep.
-    pub fresh: Password,
-    /// For the server that is told a verifier instead of a password.
-    pub salt: Salt,
+    /// The Secret of the application's login, and what a new one would hold.
+    pub application: Credentials,
+    /// The same of the login that can only read.
+    pub reader: Credentials,
+    /// What that login cannot read yet, where only a look inside the database tells.
+    pub inside: Inside,
 }
 
 /// What is missing, in the order in which it must be done.
@@ -72,23 +78,96 @@ pub struct Plan {
     pub claim: Option<Statement>,
     /// What it claims. All else was claimed by an earlier pass, whose statements may take effect at any time.
     pub claimed: Vec<Kind>,
-    /// Before any user has the password that it holds.
-    pub secret: Option<SecretChange>,
-    /// On the server.
+    /// The logins, and their Secrets: written before any user has the password that they hold.
+    pub logins: Logins,
+    /// What the server lacks, or has too much.
     pub steps: Vec<Step>,
-    /// What the application logs in with.
-    pub password: Password,
-    /// Gives the user this password; for when the login fails although nothing was missing.
-    pub set_password: Statement,
+    /// The new passwords of users that are there.
+    pub passwords: Vec<Step>,
+    /// A login that is no longer wanted.
+    pub farewell: Option<Farewell>,
+    /// What a user has too much, and nobody here may take away.
+    pub left: Vec<&'static str>,
 }
 
-/// One statement and what it means for ownership.
+/// One statement and what it means.
 #[derive(Debug)]
 pub struct Step {
     /// The statement.
     pub statement: Statement,
+    /// Where it is sent.
+    pub place: Place,
     /// What it creates under a claim that says it was not there.
     pub creates: Option<Kind>,
+    /// What stays if the server does not let us; without it, a refusal is an error.
+    pub tolerated: Option<&'static str>,
+}
+
+/// Where a statement is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To the session that the admin works in.
+    Server,
+    /// To a session inside the application's database.
+    Database,
+}
+
+/// How a login that is no longer wanted goes: the user, then the Secret, and the claim when both are gone.
+#[derive(Debug)]
+pub struct Farewell {
+    /// Its name.
+    pub user: String,
+    /// What drops it.
+    pub steps: Vec<Step>,
+    /// Its Secret, if that is ours.
+    pub secret: Option<Secret>,
+    /// Gives up its name.
+    pub withdraw: Statement,
+}
+
+impl Plan {
+    /// Whether nothing is to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.writes_first() && self.steps.is_empty() && self.farewell.is_none()
+    }
+
+    /// Whether something of that kind is to be made.
+    #[must_use]
+    pub fn creates(&self, kind: Kind) -> bool {
+        self.steps.iter().any(|step| step.creates == Some(kind))
+    }
+
+    /// Whether a claim, a Secret or a password is to be written.
+    #[must_use]
+    pub fn writes_first(&self) -> bool {
+        let secrets = self.logins.iter().any(|login| login.secret.is_some());
+        self.claim.is_some() || secrets || !self.passwords.is_empty()
+    }
+}
+
+impl Step {
+    /// A plain statement to the server.
+    #[must_use]
+    pub fn new(description: &'static str, sql: impl Into<String>) -> Self {
+        Self::of(Statement::new(description, sql))
+    }
+
+    fn of(statement: Statement) -> Self {
+        Self { statement, place: Place::Server, creates: None, tolerated: None }
+    }
+
+    fn creating(self, kind: Kind) -> Self {
+        Self { creates: Some(kind), ..self }
+    }
+
+    fn inside(self) -> Self {
+        Self { place: Place::Database, ..self }
+    }
+
+    fn tolerating(self, what_stays: &'static str) -> Self {
+        Self { tolerated: Some(what_stays), ..self }
+    }
 }
 
 /// Why nothing may be done.
@@ -146,18 +225,23 @@ pub enum Refusal {
     },
 }
 
-/// Whether a server that looks like this lacks nothing. The application's Secret is not asked here.
+/// Whether a server that looks like this lacks nothing, and has nothing too much. The applications' Secrets are not asked here.
 #[must_use]
 pub fn is_settled(request: &Request, owner: &Owner, view: &ServerView) -> bool {
     let ours = |kind| view.claim(kind).is_some_and(|claim| claim.owner == owner.as_str());
-    ours(Kind::Database) && ours(Kind::User) && view.exists(Kind::Database) && lacks_nothing(request, view)
+    let claimed = ours(Kind::Database) && request.accounts().all(|account| ours(account.kind));
+    claimed
+        && view.exists(request, Kind::Database)
+        && lacks_nothing(request, view)
+        && left(request, view).is_empty()
+        && unwanted_reader(request, owner, view).is_none()
 }
 
 fn lacks_nothing(request: &Request, view: &ServerView) -> bool {
     match &view.found {
         Found::Mysql(server) => mysql::missing(request, view, server).is_empty(),
         Found::Postgres(server) => {
-            postgres::missing(request, server).is_empty()
+            postgres::missing(request, server, &Inside::default()).is_empty()
                 && postgres::refuse_other_charset(request, view, server).is_ok()
         }
     }
@@ -165,27 +249,32 @@ fn lacks_nothing(request: &Request, view: &ServerView) -> bool {
 
 /// Plans what is missing.
 pub fn plan(intent: &Intent<'_>, inputs: &Inputs) -> Result<Plan, Refusal> {
+    let (request, view) = (intent.request, &inputs.view);
     let claims = ownership::claims(intent, inputs)?;
-    refuse_lost_database(intent, &inputs.view)?;
-    refuse_other_charset(intent.request, &inputs.view)?;
-    let kept = secret::read_password(intent, inputs.secret.as_ref())?.filter(|_| !intent.rotate);
-    let renewed = kept.is_none();
-    let password = kept.unwrap_or_else(|| inputs.fresh.clone());
-    let stated = Stated::to(intent.request.engine, &password, inputs.salt);
-    // An adopted user has a password that nobody here knows.
-    let unknown = renewed || claims.contains(&(Kind::User, Origin::Adopted));
+    refuse_lost_database(intent, view)?;
+    refuse_other_charset(request, view)?;
+    let logins = Logins::plan(intent, inputs, &claims)?;
+    let mut steps = missing(intent.request, inputs, &logins);
+    if view.script.is_some() && steps.iter().any(|step| step.creates == Some(Kind::Database)) {
+        // It was run in a database that is gone.
+        steps.insert(0, Step::of(ledger::scripts::forget(request, intent.owner)));
+    }
+    let creates = |login: &&Login| steps.iter().any(|step| step.creates == Some(login.account.kind));
+    let unknown = logins.iter().filter(|login| login.unknown && !creates(login));
+    let passwords = unknown.map(|login| set_password(request, login)).collect();
     Ok(Plan {
-        claim: ledger::claim(intent.request, intent.owner, intent.uid, &claims),
+        claim: ledger::claim(request, intent.owner, intent.uid, &claims),
         claimed: claims.iter().map(|(kind, _)| *kind).collect(),
-        secret: secret::change(intent, inputs.secret.as_ref(), &password),
-        steps: steps(intent.request, &inputs.view, &stated, unknown),
-        set_password: set_password(intent.request, &stated),
-        password,
+        logins,
+        steps,
+        passwords,
+        farewell: farewell(intent, inputs),
+        left: left(request, view),
     })
 }
 
 fn refuse_lost_database(intent: &Intent<'_>, view: &ServerView) -> Result<(), Refusal> {
-    if intent.provisioned && !intent.forced && !view.exists(Kind::Database) {
+    if intent.provisioned && !intent.forced && !view.exists(intent.request, Kind::Database) {
         Err(Refusal::DatabaseMissing { database: intent.request.database.to_string() })
     } else {
         Ok(())
@@ -200,35 +289,55 @@ fn refuse_other_charset(request: &Request, view: &ServerView) -> Result<(), Refu
     }
 }
 
-fn steps(request: &Request, view: &ServerView, password: &Stated, unknown: bool) -> Vec<Step> {
-    let mut steps = missing(request, view, password);
-    if unknown && !steps.iter().any(|step| step.creates == Some(Kind::User)) {
-        steps.push(Step { statement: set_password(request, password), creates: None });
-    }
-    steps
-}
-
-fn missing(request: &Request, view: &ServerView, password: &Stated) -> Vec<Step> {
-    match &view.found {
+fn missing(request: &Request, inputs: &Inputs, logins: &Logins) -> Vec<Step> {
+    match &inputs.view.found {
         Found::Mysql(server) => {
-            mysql::missing(request, view, server).into_iter().map(|missing| missing.step(request, password)).collect()
+            let missing = mysql::missing(request, &inputs.view, server);
+            missing.into_iter().map(|missing| missing.step(request, logins)).collect()
         }
         Found::Postgres(server) => {
-            postgres::missing(request, server).into_iter().map(|missing| missing.step(request, password)).collect()
+            let missing = postgres::missing(request, server, &inputs.inside);
+            missing.into_iter().map(|missing| missing.step(request, logins)).collect()
         }
     }
 }
 
-fn set_password(request: &Request, password: &Stated) -> Statement {
-    match request.engine {
-        Engine::Mysql => mysql::set_password(request, password),
-        Engine::Postgres => postgres::set_password(request, password),
+/// What the look shows and no statement of ours could change.
+fn left(request: &Request, view: &ServerView) -> Vec<&'static str> {
+    match &view.found {
+        Found::Mysql(server) => mysql::left(request, server),
+        Found::Postgres(server) => postgres::left(request, server),
     }
 }
 
-/// The statements that drop what is `ours`, in their order, each with what it is about.
+/// Gives a user the password of its Secret.
 #[must_use]
-pub fn drops(request: &Request, view: &ServerView, ours: &[Kind]) -> Vec<(Kind, Statement)> {
+pub fn set_password(request: &Request, login: &Login) -> Step {
+    let sql = match request.engine {
+        Engine::Mysql => mysql::set_password(request, &login.account, &login.stated),
+        Engine::Postgres => postgres::set_password(&login.account, &login.stated),
+    };
+    Step::new("setting the password", sql)
+}
+
+fn farewell(intent: &Intent<'_>, inputs: &Inputs) -> Option<Farewell> {
+    let reader = unwanted_reader(intent.request, intent.owner, &inputs.view)?;
+    let ours = |secret: &&Secret| secret::is_ours(&secret.metadata, intent.object);
+    let steps = match &inputs.view.found {
+        Found::Mysql(_) => vec![mysql::drop_user(reader)],
+        Found::Postgres(server) => postgres::drop_reader(intent.request, server, reader),
+    };
+    Some(Farewell {
+        user: reader.user.to_string(),
+        steps,
+        secret: inputs.reader.secret.as_ref().filter(ours).cloned(),
+        withdraw: ledger::withdraw(intent.request, intent.owner, Kind::Reader),
+    })
+}
+
+/// The steps that drop what is `ours`, in their order, each with what it is about.
+#[must_use]
+pub fn drops(request: &Request, view: &ServerView, ours: &[Kind]) -> Vec<(Kind, Step)> {
     match &view.found {
         Found::Mysql(_) => mysql::drops(request, ours),
         Found::Postgres(server) => postgres::drops(request, server, ours),

@@ -254,9 +254,14 @@ impl Pooled {
         self.end(result)
     }
 
+    /// Counts a statement that is sent to the same server by another session.
+    pub fn count(&self, statement: &Statement) {
+        self.metrics.count_statement(statement.description());
+    }
+
     /// Until the answer is there, dropping this drops the session too.
     fn begin(&mut self, statement: &Statement) -> Result<&mut Box<dyn Session>, SqlError> {
-        self.metrics.count_statement(statement.description());
+        self.count(statement);
         self.usable = false;
         let lost = || SqlError::new(sql_client::SqlClass::ConnectionLost, None, statement.description());
         self.session.as_mut().ok_or_else(lost)

@@ -9,16 +9,17 @@ use api_types::names::{RECONCILE, ROTATE};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
-use crate::apply::apply;
+use crate::apply::{Done, apply};
 use crate::context::{Context, Mark};
 use crate::error::Error;
-use crate::ledger::Owner;
+use crate::ledger::scripts::Record;
+use crate::ledger::{Kind, Owner};
 use crate::metrics::PassOutcome;
 use crate::plan::{Intent, connection_template, owner_annotation, plan};
 use crate::servers::Server;
 use crate::status::{Facts, Outcome, report};
 use crate::validate::{Invalid, Request, Surroundings, validate};
-use crate::{delete, finalizer, gather};
+use crate::{delete, finalizer, gather, init};
 
 /// Brings one AppDatabase to what its spec asks for.
 pub async fn reconcile(app: Arc<AppDatabase>, ctx: Arc<Context>) -> Result<Action, Error> {
@@ -49,7 +50,7 @@ enum Pass {
     /// What was verified before still holds.
     NothingHappened,
     /// Everything was checked, missing parts were made, and the application's login was tried.
-    Verified(Facts),
+    Verified(Box<Facts>),
 }
 
 /// What an AppDatabase asks for, of which server, and whose it will be.
@@ -77,7 +78,7 @@ impl Target {
     pub fn mark(&self, app: &AppDatabase, ctx: &Context) -> Mark {
         Mark {
             generation: app.metadata.generation,
-            secret: gather::secret_version(ctx, &self.request).unwrap_or_default(),
+            secret: gather::secret_versions(ctx, &self.request),
             server: self.server.version.clone(),
         }
     }
@@ -96,7 +97,7 @@ async fn provision(app: &AppDatabase, ctx: &Context) -> Result<Pass, Error> {
     let result = full_pass(app, ctx, &target, &asked, mark).await;
     let outcome = result.as_ref().map_or_else(Error::outcome, |_| PassOutcome::Ready);
     ctx.metrics.observe_pass(engine, outcome, began.elapsed());
-    result.map(Pass::Verified)
+    result.map(|facts| Pass::Verified(Box::new(facts)))
 }
 
 async fn full_pass(
@@ -110,12 +111,21 @@ async fn full_pass(
     let cluster = app.spec.cluster_ref.as_str();
     let mut session = ctx.pools.session(&target.server).await.map_err(|error| Error::session(cluster, error))?;
     let view = gather::look(&mut session, &target.request).await.map_err(|error| Error::statement(cluster, error))?;
+    let script = gather::script(ctx, app, &target.request, &view).await?;
     let inputs = gather::inputs(ctx, &mut session, (&target.server, &target.request), view, cluster).await?;
     let intent = intent(app, target, asked);
     let plan = plan(&intent, &inputs)?;
-    let done = apply(ctx, app, &intent, &plan, &mut session, inputs.secret.as_ref()).await?;
-    ctx.verified.remember(app, Mark { secret: done.secret_version, ..mark });
-    Ok(facts(target, done.changed || asked.anything()))
+    let done = apply(ctx, app, &intent, (&plan, &inputs), &mut session).await?;
+    let last = inputs.view.script.filter(|_| !plan.creates(Kind::Database));
+    let script = match &script {
+        Some(script) => {
+            let login = &plan.logins.application;
+            Some(init::run(&intent, login, script, last.as_ref(), &mut session, cluster).await?)
+        }
+        None => last.filter(|_| app.spec.init_sql.is_some()),
+    };
+    ctx.verified.remember(app, Mark { secret: done.secrets.clone(), ..mark });
+    Ok(facts(app, target, asked, done, script))
 }
 
 fn intent<'a>(app: &'a AppDatabase, target: &'a Target, asked: &Asked) -> Intent<'a> {
@@ -131,15 +141,23 @@ fn intent<'a>(app: &'a AppDatabase, target: &'a Target, asked: &Asked) -> Intent
     }
 }
 
-fn facts(target: &Target, changed: bool) -> Facts {
+fn facts(app: &AppDatabase, target: &Target, asked: &Asked, done: Done, script: Option<Record>) -> Facts {
     let Target { server, request, .. } = target;
+    let described = app.status.as_ref().and_then(|status| status.observed_generation) == app.metadata.generation;
     Facts {
         database: request.database.to_string(),
-        user: request.user.to_string(),
-        secret: request.secret.to_string(),
+        user: request.application.user.to_string(),
+        secret: request.application.secret.to_string(),
+        reader: request.wanted_reader().map(|reader| (reader.user.to_string(), reader.secret.to_string())),
         namespace: request.app_namespace.to_string(),
         connection_string: connection_template(request, server),
-        changed,
+        changed: done.changed || asked.anything(),
+        // What an edited spec asks for was not there before either.
+        repaired: if asked.provisioned && described { done.repaired } else { Vec::new() },
+        left: done.left,
+        dropped: done.dropped,
+        full: done.full,
+        script,
     }
 }
 

@@ -22,7 +22,7 @@ use sql_client::{
 use crate::OPERATOR;
 use crate::engine::{AuthPlugin, Engine};
 use crate::plan::Password;
-use crate::validate::Request;
+use crate::validate::{Account, Request};
 
 /// How long an answer of a server may be, in bytes: the bookkeeping table of a hundred thousand databases.
 const MAX_ANSWER: usize = 64 << 20;
@@ -283,13 +283,18 @@ impl Server {
         ConnectOptions { database: Some(database.to_owned()), ..self.admin.clone() }
     }
 
-    /// How the application logs in.
+    /// How a login of an application is used: as the admin's is, and over TLS where that is required.
     #[must_use]
-    pub fn application(&self, request: &Request, password: &Password) -> ConnectOptions {
+    pub fn login(&self, request: &Request, account: &Account, password: &Password) -> ConnectOptions {
+        let tls = match self.admin.tls {
+            TlsMode::Disable if request.terms.tls => TlsMode::Require,
+            mode => mode,
+        };
         ConnectOptions {
             endpoint: self.app.clone(),
             database: Some(request.database.to_string()),
-            credentials: Credentials { user: request.user.to_string(), password: password.secret() },
+            tls,
+            credentials: Credentials { user: account.user.to_string(), password: password.secret() },
             ..self.admin.clone()
         }
     }

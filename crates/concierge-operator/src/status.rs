@@ -4,6 +4,8 @@
 //! Trouble with a server says nothing about a database that was verified there before. So such an AppDatabase stays
 //! Ready, and condition ServerUnavailable tells why nobody looks after it at the moment.
 
+mod parts;
+
 use api_types::{AppDatabase, AppDatabasePhase, AppDatabaseStatus, READY};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -19,6 +21,7 @@ use api_types::names::{RECONCILE, ROTATE};
 use crate::OPERATOR;
 use crate::context::Context;
 use crate::error::Error;
+use crate::ledger::scripts::Record;
 
 /// The server cannot be reached or used; present only then.
 pub const SERVER_UNAVAILABLE: &str = "ServerUnavailable";
@@ -35,7 +38,7 @@ pub enum Outcome<'a> {
 }
 
 /// What was verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The database.
     pub database: String,
@@ -43,12 +46,24 @@ pub struct Facts {
     pub user: String,
     /// The Secret with the credentials.
     pub secret: String,
-    /// The namespace of that Secret.
+    /// The user that can only read, and its Secret.
+    pub reader: Option<(String, String)>,
+    /// The namespace of the Secrets.
     pub namespace: String,
     /// With a placeholder for the password.
     pub connection_string: String,
     /// Whether this pass changed something or was asked for.
     pub changed: bool,
+    /// What of the server had been changed by somebody, and was changed back.
+    pub repaired: Vec<&'static str>,
+    /// What a user has too much, and we may not take away.
+    pub left: Vec<&'static str>,
+    /// The read-only user that was dropped.
+    pub dropped: Option<String>,
+    /// Whether a login was accepted and then refused because its connections are all in use.
+    pub full: bool,
+    /// The script that was run last.
+    pub script: Option<Record>,
 }
 
 /// Writes the outcome into the status if that changes it, and publishes what turned.
@@ -63,6 +78,7 @@ pub async fn report(ctx: &Context, app: &AppDatabase, outcome: Outcome<'_>) -> R
         Err(ApiError::NotFound { .. }) => return Ok(()),
         result => drop(result?),
     }
+    tell_what_was_done(ctx, app, outcome).await;
     if change == Change::Transition {
         let (type_, reason, note) = event(outcome, status.message.as_deref().unwrap_or_default());
         ctx.events.publish(&object_ref(app), type_, reason, action(outcome), note).await;
@@ -76,9 +92,26 @@ pub fn object_ref(app: &AppDatabase) -> ObjectReference {
     app.object_ref(&())
 }
 
+/// What somebody may wonder about, besides conditions that turned.
+async fn tell_what_was_done(ctx: &Context, app: &AppDatabase, outcome: Outcome<'_>) {
+    let Outcome::Ready(facts) = outcome else { return };
+    let (about, action) = (object_ref(app), action(outcome));
+    if !facts.repaired.is_empty() {
+        let note = parts::repairs(facts);
+        ctx.events.publish(&about, EventType::Warning, "DriftRepaired", action, &note).await;
+    }
+    if let Some(user) = &facts.dropped {
+        let note = format!("dropped user {user} and its Secret, since spec.readOnlyUser no longer asks for them");
+        ctx.events.publish(&about, EventType::Normal, "ReadOnlyUserDropped", action, &note).await;
+    }
+}
+
 fn event<'a>(outcome: Outcome<'_>, message: &'a str) -> (EventType, &'static str, &'a str) {
     match outcome {
-        Outcome::Ready(_) => (EventType::Normal, READY, message),
+        Outcome::Ready(facts) => match parts::summary(facts) {
+            summary if summary.status == ConditionStatus::True => (EventType::Normal, READY, message),
+            summary => (EventType::Warning, summary.reason, message),
+        },
         Outcome::Failed(error) | Outcome::StillThere(error) => (EventType::Warning, error.reason(), message),
     }
 }
@@ -115,19 +148,19 @@ fn next(app: &AppDatabase, outcome: Outcome<'_>, now: Timestamp) -> (AppDatabase
 }
 
 fn ready(status: &mut AppDatabaseStatus, app: &AppDatabase, facts: &Facts, now: Timestamp) -> Change {
-    let message = format!(
-        "database {} and user {} are ready, and the login was tried; credentials are in Secret {}/{}",
-        facts.database, facts.user, facts.namespace, facts.secret
-    );
     let recovered = conditions::remove(&mut status.conditions, SERVER_UNAVAILABLE);
-    let change = set(&mut status.conditions, app, (ConditionStatus::True, "Verified", &message), now);
+    let summary = parts::summary(facts);
+    let change = set(&mut status.conditions, app, (READY, summary.status, summary.reason, &summary.message), now);
+    parts::set_all(&mut status.conditions, app, facts, now);
     if facts.changed || change == Change::Transition {
         status.last_reconcile_time = Some(Time(now));
     }
-    status.phase = Some(AppDatabasePhase::Ready);
-    status.message = Some(message);
+    status.phase = Some(summary.phase());
+    status.message = Some(summary.message);
     status.user_name = Some(facts.user.clone());
     status.secret_name = Some(facts.secret.clone());
+    (status.read_only_user_name, status.read_only_secret_name) = facts.reader.clone().unzip();
+    status.init_sql_hash = facts.script.as_ref().map(|script| script.hash.clone());
     status.connection_string = Some(facts.connection_string.clone());
     status.observed_generation = app.metadata.generation;
     let annotation = |key| app.annotations().get(key).cloned();
@@ -144,7 +177,11 @@ fn not_ready(
     message: String,
     now: Timestamp,
 ) -> Change {
-    let change = set(&mut status.conditions, app, (ConditionStatus::False, error.reason(), &message), now);
+    let found = |type_, status| (type_, status, error.reason(), message.as_str());
+    let change = set(&mut status.conditions, app, found(READY, ConditionStatus::False), now);
+    for (type_, says) in parts::concerned(error) {
+        let _ = set(&mut status.conditions, app, found(type_, *says), now);
+    }
     if error.is_server_trouble() {
         let _ = server_unavailable(&mut status.conditions, error, now);
     } else {
@@ -156,14 +193,23 @@ fn not_ready(
     change
 }
 
+/// Whether the status tells of something that could not be changed back.
+#[must_use]
+pub fn is_drifted(app: &AppDatabase) -> bool {
+    let conditions = app.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions::get(conditions, parts::DRIFT).is_some_and(|drift| drift.status == ConditionStatus::True.as_str())
+}
+
 fn is_ready(status: &AppDatabaseStatus) -> bool {
     conditions::get(&status.conditions, READY).is_some_and(|ready| ready.status == ConditionStatus::True.as_str())
 }
 
-fn set(list: &mut Vec<Condition>, app: &AppDatabase, found: (ConditionStatus, &str, &str), now: Timestamp) -> Change {
-    let (status, reason, message) = found;
+type Found<'a> = (&'a str, ConditionStatus, &'a str, &'a str);
+
+fn set(list: &mut Vec<Condition>, app: &AppDatabase, found: Found<'_>, now: Timestamp) -> Change {
+    let (type_, status, reason, message) = found;
     let observed_generation = app.metadata.generation;
-    conditions::set(list, Finding { type_: READY, status, reason, message, observed_generation }, now)
+    conditions::set(list, Finding { type_, status, reason, message, observed_generation }, now)
 }
 
 fn server_unavailable(list: &mut Vec<Condition>, error: &Error, now: Timestamp) -> Change {

@@ -10,6 +10,9 @@ pub const MAINTENANCE_DATABASE: &str = "postgres";
 /// The table, qualified and quoted.
 pub const TABLE: &str = "\"concierge\".\"ownership\"";
 
+/// The table of the scripts that were run, qualified and quoted.
+pub const SCRIPTS: &str = "\"concierge\".\"scripts\"";
+
 /// What there is of the database: no row, or whether it takes connections and whether others may connect.
 #[must_use]
 pub fn look_for_database() -> Statement {
@@ -41,17 +44,23 @@ pub fn create_database(found: &[Row]) -> Vec<Statement> {
     steps.into_iter().filter(|(lacking, ..)| *lacking).map(|(_, what, sql)| Statement::new(what, sql)).collect()
 }
 
-/// The statements that make the table; safe to repeat.
+/// The statements that make the tables; safe to repeat.
 #[must_use]
-pub fn create_table() -> [Statement; 2] {
+pub fn create_tables() -> [Statement; 3] {
     let table = format!(
         "CREATE TABLE IF NOT EXISTS {TABLE} (\"kind\" text NOT NULL, \"name\" text NOT NULL, \"owner\" text NOT NULL, \
          \"origin\" text NOT NULL, \"uid\" text NOT NULL, \
          \"claimed_at\" timestamptz NOT NULL DEFAULT pg_catalog.now(), PRIMARY KEY (\"kind\", \"name\"))"
     );
+    let scripts = format!(
+        "CREATE TABLE IF NOT EXISTS {SCRIPTS} (\"name\" text NOT NULL PRIMARY KEY, \"owner\" text NOT NULL, \
+         \"hash\" text NOT NULL, \"state\" text NOT NULL, \"message\" text NOT NULL, \
+         \"changed_at\" timestamptz NOT NULL DEFAULT pg_catalog.now())"
+    );
     [
         Statement::new("creating the concierge's own schema", "CREATE SCHEMA IF NOT EXISTS \"concierge\""),
         Statement::new("creating the ownership table", table),
+        Statement::new("creating the table of scripts", scripts),
     ]
 }
 
@@ -67,6 +76,23 @@ pub fn insert(rows: &[[&str; 5]]) -> String {
 pub fn delete(kind: &str, name: &str, owner: &str) -> String {
     let [kind, name, owner] = [kind, name, owner].map(text);
     format!("DELETE FROM {TABLE} WHERE \"kind\" = {kind} AND \"name\" = {name} AND \"owner\" = {owner}")
+}
+
+/// Writes a row of name, owner, hash, state and message in place of any other of that name.
+#[must_use]
+pub fn write_script(row: [&str; 5]) -> String {
+    format!(
+        "INSERT INTO {SCRIPTS} (\"name\", \"owner\", \"hash\", \"state\", \"message\") VALUES ({}) \
+         ON CONFLICT (\"name\") DO UPDATE SET \"owner\" = excluded.\"owner\", \"hash\" = excluded.\"hash\", \
+         \"state\" = excluded.\"state\", \"message\" = excluded.\"message\", \"changed_at\" = pg_catalog.now()",
+        row.map(text).join(", ")
+    )
+}
+
+/// Removes the row of that name and owner.
+#[must_use]
+pub fn forget_script(name: &str, owner: &str) -> String {
+    format!("DELETE FROM {SCRIPTS} WHERE \"name\" = {} AND \"owner\" = {}", text(name), text(owner))
 }
 
 #[cfg(test)]

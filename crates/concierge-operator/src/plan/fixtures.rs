@@ -6,7 +6,7 @@ use std::time::Duration;
 use api_types::AppDatabaseSpec;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{Inputs, Intent, Password, Salt};
+use super::{Credentials, Inputs, Intent, Password, Salt};
 use crate::engine::Engine;
 use crate::ledger::{Kind, Origin, Owner};
 use crate::look::{Claim, Found, ServerView, mysql, postgres};
@@ -94,12 +94,17 @@ pub fn claimed(kind: Kind, owner: &str, origin: Origin) -> Claim {
 }
 
 fn all_ours() -> Vec<Claim> {
-    [Kind::Database, Kind::User].map(|kind| claimed(kind, owner().as_str(), Origin::Created)).into()
+    [Kind::Database, Kind::User].map(ours).into()
+}
+
+/// Our claim on something that we made.
+pub fn ours(kind: Kind) -> Claim {
+    claimed(kind, owner().as_str(), Origin::Created)
 }
 
 /// A MySQL server that holds this, and no claims.
 pub fn holding(found: mysql::Found) -> ServerView {
-    ServerView { claims: vec![], found: Found::Mysql(found) }
+    ServerView { claims: vec![], script: None, found: Found::Mysql(found) }
 }
 
 /// A MySQL server on which the request is fulfilled.
@@ -111,15 +116,37 @@ pub fn settled() -> ServerView {
 pub fn fulfilled() -> mysql::Found {
     mysql::Found {
         database: Some(mysql::DatabaseView { charset: "utf8mb4".into(), collation: "utf8mb4_unicode_ci".into() }),
-        account_hosts: vec!["%".into()],
-        grants: vec![mysql::GrantView { pattern: "myapp".into(), host: "%".into(), complete: true }],
+        accounts: vec![account("myapp_app")],
+        grants: vec![grant("myapp_app", ALL)],
+        extras: vec![],
         literal_grants: false,
     }
 }
 
+/// What the request with a read-only user comes to on MySQL.
+pub fn fulfilled_with_reader() -> ServerView {
+    let mut found = fulfilled();
+    found.accounts.push(account("myapp_ro"));
+    found.grants.push(grant("myapp_ro", READING));
+    let mut view = ServerView { claims: all_ours(), ..holding(found) };
+    view.claims.push(ours(Kind::Reader));
+    view
+}
+
+pub const ALL: mysql::Rights = mysql::Rights { reading: true, more: mysql::More::All, passing_on: false };
+pub const READING: mysql::Rights = mysql::Rights { reading: true, more: mysql::More::Nothing, passing_on: false };
+
+pub fn account(user: &str) -> mysql::AccountView {
+    mysql::AccountView { user: user.into(), host: "%".into(), ssl_type: String::new(), connections: 0 }
+}
+
+pub fn grant(user: &str, rights: mysql::Rights) -> mysql::GrantView {
+    mysql::GrantView { user: user.into(), host: "%".into(), pattern: "myapp".into(), rights }
+}
+
 /// A PostgreSQL server that holds this under our claims.
 pub fn on_postgres(found: postgres::Found) -> ServerView {
-    ServerView { claims: all_ours(), found: Found::Postgres(found) }
+    ServerView { claims: all_ours(), script: None, found: Found::Postgres(found) }
 }
 
 /// What the request comes to on PostgreSQL.
@@ -132,12 +159,40 @@ pub fn fulfilled_on_postgres() -> postgres::Found {
         public: false,
         complete: true,
     };
-    let role = postgres::RoleView { plain: true, joined: false };
-    postgres::Found { database: Some(database), role: Some(role) }
+    postgres::Found { database: Some(database), roles: vec![role("myapp_app")], ..postgres::Found::default() }
+}
+
+/// What the request with a read-only user comes to on PostgreSQL.
+pub fn fulfilled_with_reader_on_postgres() -> ServerView {
+    let mut found = fulfilled_on_postgres();
+    found.roles.push(role("myapp_ro"));
+    (found.reader_rights, found.reader_defaults) = (vec!["CONNECT".into()], 2);
+    let mut view = on_postgres(found);
+    view.claims.push(ours(Kind::Reader));
+    view
+}
+
+pub fn role(name: &str) -> postgres::RoleView {
+    postgres::RoleView {
+        name: name.into(),
+        plain: true,
+        joined: false,
+        connections: -1,
+        privileged: false,
+        elsewhere: 0,
+        member_of: vec![],
+    }
 }
 
 pub fn inputs(view: ServerView, secret: Option<Secret>) -> Inputs {
-    Inputs { view, empty: false, secret, fresh: password('n'), salt: Salt::generate().unwrap() }
+    let credentials = |secret, letter| Credentials { secret, fresh: password(letter), salt: Salt::generate().unwrap() };
+    Inputs {
+        view,
+        empty: false,
+        application: credentials(secret, 'n'),
+        reader: credentials(None, 'r'),
+        inside: postgres::Inside::default(),
+    }
 }
 
 /// What an [`Intent`] borrows.

@@ -1,58 +1,143 @@
-//! What a MySQL or MariaDB server lacks for a request, and the statements that add it. Every statement means the same
-//! under any `sql_mode`: names stand in backticks, and values hold nothing that could be escaped.
+//! What a MySQL or MariaDB server lacks for a request, or has too much, and the statements that change it. Every
+//! statement means the same under any `sql_mode`: names stand in backticks, and values hold nothing that could be
+//! escaped.
 
-use sql_client::Statement;
-use sql_client::quote::mysql::grant_pattern_text;
+use sql_client::quote::mysql as quote;
 
-use super::{Stated, Step};
+use super::{Logins, Stated, Step};
+use crate::engine::ACCOUNT_HOST;
 use crate::ledger::{Kind, Origin};
 use crate::look::ServerView;
-use crate::look::mysql::{DatabaseView, Found};
-use crate::validate::{DatabaseName, Request, UserName};
+use crate::look::mysql::{AccountView, DatabaseView, ExtraKind, Found, GrantView, More};
+use crate::validate::{Account, Request, Terms};
 
-/// Applications connect from pods, whose addresses nobody knows beforehand.
-pub const ACCOUNT_HOST: &str = "%";
+/// What stays where a role cannot be taken away.
+const ROLE: &str = "a role";
 
-/// Something that a server lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+/// Something that must change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing<'a> {
     /// There is no such database.
     Database,
     /// The database that we created has another character set or collation.
     Charset,
     /// There is no such account.
-    User,
-    /// The account may not do everything in its database.
-    Grant {
-        /// The server takes the database for a name, not for a pattern.
-        literal: bool,
-    },
+    User(&'a Account),
+    /// The account is not held to the terms.
+    Terms(&'a Account),
+    /// The account has a role; its name is quoted.
+    Role(&'a Account, String),
+    /// The account has rights that nobody asked for.
+    Excess(&'a Account),
+    /// The account lacks rights in its database; what a grant calls it.
+    Grant(&'a Account, String),
 }
 
-impl Missing {
-    /// The step that adds it.
-    pub fn step(self, request: &Request, password: &Stated) -> Step {
-        let (statement, creates) = match self {
-            Self::Database => (create_database(request), Some(Kind::Database)),
-            Self::Charset => (set_charset(request), None),
-            Self::User => (create_user(request, password), Some(Kind::User)),
-            Self::Grant { literal } => (grant(request, literal), None),
-        };
-        Step { statement, creates }
+impl Missing<'_> {
+    /// The step that changes it.
+    pub fn step(self, request: &Request, logins: &Logins) -> Step {
+        match self {
+            Self::Database => Step::new("creating the database", create_database(request)).creating(Kind::Database),
+            Self::Charset => Step::new("setting the character set", set_charset(request)),
+            Self::User(account) => {
+                let sql = create_user(request, account, logins.stated(account));
+                Step::new("creating the user", sql).creating(account.kind)
+            }
+            Self::Terms(account) => Step::new("setting TLS and connection limit", set_terms(account, request.terms)),
+            Self::Role(account, role) => revoke_role(account, &role),
+            Self::Excess(account) => Step::new("taking away rights that were added", revoke_all(account)),
+            Self::Grant(account, database) => Step::new("granting the rights", grant(account, &database)),
+        }
     }
 }
 
-/// What the server lacks, in the order in which it is added.
-pub fn missing(request: &Request, view: &ServerView, server: &Found) -> Vec<Missing> {
+/// What must change, in the order in which it is done.
+pub fn missing<'a>(request: &'a Request, view: &ServerView, server: &'a Found) -> Vec<Missing<'a>> {
     let charset = server.database.as_ref().is_some_and(|database| charset_differs(request, view, database));
-    let account = server.account_hosts.iter().any(|host| host == ACCOUNT_HOST);
+    let found = [(Missing::Database, server.database.is_none()), (Missing::Charset, charset)];
+    let database = found.into_iter().filter_map(|(what, lacking)| lacking.then_some(what));
+    database.chain(request.accounts().flat_map(|account| of_account(request, server, account))).collect()
+}
+
+fn of_account<'a>(request: &Request, server: &'a Found, account: &'a Account) -> Vec<Missing<'a>> {
+    let ours = |found: &&AccountView| found.user == account.user.as_str() && found.host == ACCOUNT_HOST;
+    let Some(found) = server.accounts.iter().find(ours) else {
+        return vec![Missing::User(account), Missing::Grant(account, granted_database(request, server))];
+    };
+    let (excess, granted) = (has_excess(request, server, account), is_granted(request, server, account));
+    let mut missing = Vec::new();
+    missing.extend((!is_on(request.terms, found)).then_some(Missing::Terms(account)));
+    missing.extend(roles(server, account).flatten().map(|role| Missing::Role(account, role)));
+    // What is taken away is everything, so what was asked for is given back at once.
+    missing.extend(excess.then_some(Missing::Excess(account)));
+    missing.extend((excess || !granted).then(|| Missing::Grant(account, granted_database(request, server))));
+    missing
+}
+
+fn is_on(terms: Terms, found: &AccountView) -> bool {
+    let ssl_type = if terms.tls { "ANY" } else { "" };
+    found.ssl_type == ssl_type && found.connections == limit(terms)
+}
+
+/// 0 stands for none.
+fn limit(terms: Terms) -> i64 {
+    terms.connections.map_or(0, |limit| i64::from(limit.get()))
+}
+
+fn grants<'a>(server: &'a Found, account: &Account) -> impl Iterator<Item = &'a GrantView> {
+    let ours = |grant: &&GrantView| grant.user == account.user.as_str() && grant.host == ACCOUNT_HOST;
+    server.grants.iter().filter(ours)
+}
+
+fn extras<'a>(server: &'a Found, account: &Account) -> impl Iterator<Item = &'a ExtraKind> {
+    server.extras.iter().filter(|extra| extra.user == account.user.as_str()).map(|extra| &extra.what)
+}
+
+/// The roles of an account, quoted where that is possible. MySQL has roles with hosts, MariaDB without.
+fn roles(server: &Found, account: &Account) -> impl Iterator<Item = Option<String>> {
+    extras(server, account).filter_map(|extra| match extra {
+        ExtraKind::Role(role, Some(host)) => Some(quote::account(role, host).ok()),
+        ExtraKind::Role(role, None) => Some(quote::identifier(role).ok()),
+        _ => None,
+    })
+}
+
+fn is_granted(request: &Request, server: &Found, account: &Account) -> bool {
+    let pattern = granted_database(request, server);
+    let enough = |grant: &GrantView| match account.kind {
+        Kind::Reader => grant.rights.reading,
+        Kind::Database | Kind::User => grant.rights.is_all(),
+    };
+    grants(server, account).any(|grant| grant.pattern == pattern && enough(grant))
+}
+
+/// Rights on single tables and routines of its own database are nothing that the application would not have anyway.
+fn has_excess(request: &Request, server: &Found, account: &Account) -> bool {
+    let pattern = granted_database(request, server);
+    let reads_only = account.kind == Kind::Reader;
+    let too_much = |grant: &GrantView| {
+        grant.pattern != pattern || grant.rights.passing_on || (reads_only && grant.rights.more != More::Nothing)
+    };
+    let beside = |extra: &ExtraKind| match extra {
+        ExtraKind::Global => true,
+        ExtraKind::Within(database) => reads_only || database != request.database.as_str(),
+        ExtraKind::Role(..) | ExtraKind::Proxy => false,
+    };
+    grants(server, account).any(too_much) || extras(server, account).any(beside)
+}
+
+/// What a user has too much, and no statement of ours could change.
+pub fn left(request: &Request, server: &Found) -> Vec<&'static str> {
+    let proxy = |account| extras(server, account).any(|extra| *extra == ExtraKind::Proxy);
+    let elsewhere = |account: &Account| {
+        server.accounts.iter().any(|found| found.user == account.user.as_str() && found.host != ACCOUNT_HOST)
+    };
     let found = [
-        (Missing::Database, server.database.is_none()),
-        (Missing::Charset, charset),
-        (Missing::User, !account),
-        (Missing::Grant { literal: server.literal_grants }, !account || !granted(request, server)),
+        ("the right to act for another account (PROXY)", request.accounts().any(proxy)),
+        (ROLE, request.accounts().any(|account| roles(server, account).any(|role| role.is_none()))),
+        ("an account of the same name for another host", request.accounts().any(elsewhere)),
     ];
-    found.into_iter().filter_map(|(what, lacking)| lacking.then_some(what)).collect()
+    found.into_iter().filter_map(|(what, there)| there.then_some(what)).collect()
 }
 
 /// The charset of an adopted database was somebody else's choice.
@@ -73,34 +158,33 @@ fn same_charset(wanted: &str, found: &str) -> bool {
     wanted == found || alias("utf8mb3") || alias("utf8mb4")
 }
 
-fn granted(request: &Request, server: &Found) -> bool {
-    let pattern = granted_database(request, server.literal_grants);
-    server.grants.iter().any(|grant| grant.complete && grant.host == ACCOUNT_HOST && grant.pattern == pattern)
+fn create_database(request: &Request) -> String {
+    format!("CREATE DATABASE {} {}", request.database.quoted(), charset_clause(request))
 }
 
-fn create_database(request: &Request) -> Statement {
-    let sql = format!("CREATE DATABASE {} {}", backticks(&request.database), charset_clause(request));
-    Statement::new("creating the database", sql)
-}
-
-fn set_charset(request: &Request) -> Statement {
-    let sql = format!("ALTER DATABASE {} {}", backticks(&request.database), charset_clause(request));
-    Statement::new("setting the character set", sql)
+fn set_charset(request: &Request) -> String {
+    format!("ALTER DATABASE {} {}", request.database.quoted(), charset_clause(request))
 }
 
 fn charset_clause(request: &Request) -> String {
     format!("CHARACTER SET {} COLLATE {}", request.charset, request.collation)
 }
 
-fn create_user(request: &Request, password: &Stated) -> Statement {
-    let sql = format!("CREATE USER {} {}", account(&request.user), identified(request, password));
-    Statement::new("creating the user", sql)
+fn create_user(request: &Request, account: &Account, password: &Stated) -> String {
+    let terms = request.terms;
+    let tls = if terms.tls { " REQUIRE SSL" } else { "" };
+    let limit = terms.connections.map(|limit| format!(" WITH MAX_USER_CONNECTIONS {limit}")).unwrap_or_default();
+    format!("CREATE USER {} {}{tls}{limit}", account.user.quoted(), identified(request, password))
+}
+
+fn set_terms(account: &Account, terms: Terms) -> String {
+    let tls = if terms.tls { "SSL" } else { "NONE" };
+    format!("ALTER USER {} REQUIRE {tls} WITH MAX_USER_CONNECTIONS {}", account.user.quoted(), limit(terms))
 }
 
 /// Gives the user a password.
-pub fn set_password(request: &Request, password: &Stated) -> Statement {
-    let sql = format!("ALTER USER {} {}", account(&request.user), identified(request, password));
-    Statement::new("setting the password", sql)
+pub fn set_password(request: &Request, account: &Account, password: &Stated) -> String {
+    format!("ALTER USER {} {}", account.user.quoted(), identified(request, password))
 }
 
 fn identified(request: &Request, password: &Stated) -> String {
@@ -109,39 +193,40 @@ fn identified(request: &Request, password: &Stated) -> String {
 }
 
 /// What a grant calls the database. Where it is a pattern, `my_app` must not open `myXapp` too; where it is a name, a
-/// backslash would be a part of it.
-fn granted_database(request: &Request, literal: bool) -> String {
+/// backslash would be a part of it. Validation has seen that the server has room for either.
+fn granted_database(request: &Request, server: &Found) -> String {
     let name = request.database.as_str();
-    if literal { name.to_owned() } else { grant_pattern_text(name) }
+    if server.literal_grants { name.to_owned() } else { quote::grant_pattern_text(name) }
 }
 
-fn grant(request: &Request, literal: bool) -> Statement {
-    let pattern = granted_database(request, literal);
-    let sql = format!("GRANT ALL PRIVILEGES ON `{pattern}`.* TO {}", account(&request.user));
-    Statement::new("granting the rights", sql)
+fn grant(account: &Account, database: &str) -> String {
+    let rights = match account.kind {
+        Kind::Reader => "SELECT, SHOW VIEW",
+        Kind::Database | Kind::User => "ALL PRIVILEGES",
+    };
+    format!("GRANT {rights} ON `{database}`.* TO {}", account.user.quoted())
 }
 
-/// Drops of these what is ours to drop: the user first, so that nobody writes into a database that goes.
-pub fn drops(request: &Request, ours: &[Kind]) -> Vec<(Kind, Statement)> {
-    let all = [(Kind::User, drop_user(request)), (Kind::Database, drop_database(request))];
-    all.into_iter().filter(|(kind, _)| ours.contains(kind)).collect()
+/// Takes the rights of every level, for which an admin needs none of them itself.
+fn revoke_all(account: &Account) -> String {
+    format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}", account.user.quoted())
 }
 
-/// Drops the user with its grants. Safe to repeat.
-fn drop_user(request: &Request) -> Statement {
-    Statement::new("dropping the user", format!("DROP USER IF EXISTS {}", account(&request.user)))
+fn revoke_role(account: &Account, role: &str) -> Step {
+    let sql = format!("REVOKE {role} FROM {}", account.user.quoted());
+    Step::new("taking away a role that was added", sql).tolerating(ROLE)
 }
 
-/// Drops the database with all data. Safe to repeat.
-fn drop_database(request: &Request) -> Statement {
-    Statement::new("dropping the database", format!("DROP DATABASE IF EXISTS {}", backticks(&request.database)))
+/// Drops of these what is ours to drop: the users first, so that nobody writes into a database that goes.
+pub fn drops(request: &Request, ours: &[Kind]) -> Vec<(Kind, Step)> {
+    let users = [request.reader.as_ref(), Some(&request.application)].into_iter().flatten();
+    let users = users.map(|account| (account.kind, drop_user(account)));
+    let sql = format!("DROP DATABASE IF EXISTS {}", request.database.quoted());
+    let database = (Kind::Database, Step::new("dropping the database", sql));
+    users.chain([database]).filter(|(kind, _)| ours.contains(kind)).collect()
 }
 
-/// A checked name consists of letters, digits and underscores, so quotes have nothing to escape.
-fn backticks(name: &DatabaseName) -> String {
-    format!("`{name}`")
-}
-
-fn account(user: &UserName) -> String {
-    format!("'{user}'@'{ACCOUNT_HOST}'")
+/// Drops an account with its grants. Safe to repeat.
+pub fn drop_user(account: &Account) -> Step {
+    Step::new("dropping the user", format!("DROP USER IF EXISTS {}", account.user.quoted()))
 }

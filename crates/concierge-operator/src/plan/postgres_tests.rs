@@ -1,15 +1,16 @@
-use super::fixtures::{Asked, fulfilled_on_postgres, inputs, on_postgres};
+use super::fixtures::{Asked, fulfilled_on_postgres, inputs, on_postgres, role};
 use super::tests::{planned, secret};
 use super::*;
+use crate::ledger::Origin;
 use crate::look::postgres::{DatabaseView, Found as Server, RoleView};
 
 /// The plan of what a server lacks that holds this under our claims; verifiers are cut short.
-fn repaired(asked: &Asked, found: Server) -> String {
+pub fn repaired(asked: &Asked, found: Server) -> String {
     let planned = planned(&asked.intent(), on_postgres(found), Some(secret(asked, 'k'))).unwrap();
     without_verifiers(&planned)
 }
 
-fn without_verifiers(planned: &str) -> String {
+pub fn without_verifiers(planned: &str) -> String {
     let mut parts = planned.split("SCRAM-SHA-256$4096:");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + "<verifier>" + &part[part.find('\'').unwrap()..])
@@ -41,17 +42,18 @@ fn a_new_database_is_closed_before_it_takes_connections() {
 #[test]
 fn a_pass_that_was_cut_off_is_completed_from_wherever_it_was() {
     let asked = Asked::postgres("{}");
-    let role = |joined| Server { database: None, role: Some(RoleView { plain: true, joined }) };
-    insta::assert_snapshot!(repaired(&asked, role(false)), @r#"
+    let joining = |joined| vec![RoleView { joined, ..role("myapp_app") }];
+    let alone = |joined| Server { roles: joining(joined), ..Server::default() };
+    insta::assert_snapshot!(repaired(&asked, alone(false)), @r#"
     GRANT "myapp_app" TO CURRENT_USER
     CREATE DATABASE "myapp" OWNER "myapp_app" TEMPLATE template0 ENCODING 'UTF8' ALLOW_CONNECTIONS false
     REVOKE ALL ON DATABASE "myapp" FROM PUBLIC
     ALTER DATABASE "myapp" ALLOW_CONNECTIONS true
     REVOKE "myapp_app" FROM CURRENT_USER
     "#);
-    assert!(repaired(&asked, role(true)).starts_with("CREATE DATABASE"));
+    assert!(repaired(&asked, alone(true)).starts_with("CREATE DATABASE"));
     let mut half = database(|database| (database.open, database.public) = (false, true));
-    half.role = Some(RoleView { plain: true, joined: true });
+    half.roles = joining(true);
     insta::assert_snapshot!(repaired(&asked, half.clone()), @r#"
     REVOKE ALL ON DATABASE "myapp" FROM PUBLIC
     ALTER DATABASE "myapp" ALLOW_CONNECTIONS true
@@ -75,8 +77,8 @@ fn what_was_changed_by_hand_is_changed_back() {
         database(|database| database.public = true),
         database(|database| database.owner = "concierge_admin".into()),
         database(|database| database.complete = false),
-        Server { role: Some(RoleView { plain: false, joined: false }), ..fulfilled_on_postgres() },
-        Server { role: None, ..fulfilled_on_postgres() },
+        Server { roles: vec![RoleView { plain: false, ..role("myapp_app") }], ..fulfilled_on_postgres() },
+        Server { roles: vec![], ..fulfilled_on_postgres() },
     ];
     let repairs: Vec<_> = drifted
         .into_iter()
@@ -98,7 +100,7 @@ fn what_was_changed_by_hand_is_changed_back() {
     GRANT ALL ON DATABASE "myapp" TO "myapp_app"
     REVOKE "myapp_app" FROM CURRENT_USER
     --
-    ALTER ROLE "myapp_app" LOGIN NOCREATEDB NOCREATEROLE
+    ALTER ROLE "myapp_app" LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT -1
     --
     CREATE ROLE "myapp_app" LOGIN PASSWORD '<verifier>'
     "#);

@@ -1,17 +1,31 @@
-use super::fixtures::{Asked, OBJECT, claimed, fulfilled, holding, inputs, password, readable, settled};
+use super::fixtures::{
+    ALL, Asked, OBJECT, account, claimed, fulfilled, grant, holding, inputs, password, readable, settled,
+};
 use super::*;
 use crate::engine::AuthPlugin;
-use crate::look::mysql::{DatabaseView, Found as Server};
+use crate::ledger::Origin;
+use crate::look::mysql::{AccountView, DatabaseView, Found as Server, GrantView};
+use crate::validate::Account;
 
 /// Everything a plan would do, in order.
 pub fn describe(plan: &Plan) -> String {
     let mut lines: Vec<_> = plan.claim.iter().map(|claim| readable(claim.expose_text())).collect();
-    lines.extend(plan.secret.iter().map(|change| match change {
+    lines.extend(plan.logins.iter().filter_map(|login| login.secret.as_ref()).map(|change| match change {
         SecretChange::Create(_) => "-- create the Secret".to_owned(),
         SecretChange::Replace(_) => "-- replace the Secret".to_owned(),
     }));
-    lines.extend(plan.steps.iter().map(|step| step.statement.expose_text().to_owned()));
+    lines.extend(plan.steps.iter().chain(&plan.passwords).map(sent));
+    if let Some(farewell) = &plan.farewell {
+        lines.extend(farewell.steps.iter().map(sent));
+        lines.extend(farewell.secret.iter().map(|_| "-- delete the Secret".to_owned()));
+        lines.push(readable(farewell.withdraw.expose_text()));
+    }
     lines.join("\n")
+}
+
+fn sent(step: &Step) -> String {
+    let inside = if step.place == Place::Database { "-- inside: " } else { "" };
+    format!("{inside}{}", readable(step.statement.expose_text()))
 }
 
 pub fn planned(intent: &Intent<'_>, view: ServerView, secret: Option<Secret>) -> Result<String, Refusal> {
@@ -20,7 +34,12 @@ pub fn planned(intent: &Intent<'_>, view: ServerView, secret: Option<Secret>) ->
 
 /// The Secret as we wrote it.
 pub fn secret(asked: &Asked, letter: char) -> Secret {
-    match secret::change(&asked.intent(), None, &password(letter)) {
+    secret_of(asked, &asked.request.application, letter)
+}
+
+/// The Secret of one of the logins.
+pub fn secret_of(asked: &Asked, account: &Account, letter: char) -> Secret {
+    match secret::change(&asked.intent(), account, None, &password(letter)) {
         Some(SecretChange::Create(secret)) => secret,
         other => panic!("{other:?}"),
     }
@@ -54,12 +73,16 @@ fn an_underscore_is_no_wildcard_in_a_grant() {
 fn where_grants_name_databases_nothing_is_escaped() {
     let asked = Asked::new("{dbName: my_app}");
     let granted = |pattern: &str| {
-        let mut found = Server { literal_grants: true, ..fulfilled() };
-        found.grants[0].pattern = pattern.into();
+        let accounts = vec![account("my_app_app")];
+        let grants = vec![GrantView { pattern: pattern.into(), ..grant("my_app_app", ALL) }];
+        let found = Server { literal_grants: true, accounts, grants, ..fulfilled() };
         let view = ServerView { claims: settled().claims, ..holding(found) };
         planned(&asked.intent(), view, Some(secret(&asked, 'k'))).unwrap()
     };
-    assert_eq!(granted(r"my\_app"), "GRANT ALL PRIVILEGES ON `my_app`.* TO 'my_app_app'@'%'");
+    insta::assert_snapshot!(granted(r"my\_app"), @"
+    REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'my_app_app'@'%'
+    GRANT ALL PRIVILEGES ON `my_app`.* TO 'my_app_app'@'%'
+    ");
     assert_eq!(granted("my_app"), "");
 }
 
@@ -71,7 +94,8 @@ fn users_prove_their_passwords_as_the_admin_secret_says() {
     let password = "n".repeat(32);
     let wanted = format!("'myapp_app'@'%' IDENTIFIED WITH mysql_native_password BY '{password}'");
     assert!(describe(&plan).contains(&format!("CREATE USER {wanted}")), "{}", describe(&plan));
-    assert_eq!(plan.set_password.expose_text(), format!("ALTER USER {wanted}"));
+    let again = set_password(&asked.request, &plan.logins.application);
+    assert_eq!(again.statement.expose_text(), format!("ALTER USER {wanted}"));
 }
 
 #[test]
@@ -142,7 +166,7 @@ fn only_the_password_is_read_back() {
     data.insert("mine".into(), k8s_openapi::ByteString(b"kept".to_vec()));
     let plan = plan(&asked.intent(), &inputs(settled(), Some(found))).unwrap();
     assert!(plan.steps.is_empty());
-    let Some(SecretChange::Replace(replaced)) = plan.secret else { panic!("not replaced") };
+    let Some(SecretChange::Replace(replaced)) = plan.logins.application.secret else { panic!("not replaced") };
     let value = |key: &str| String::from_utf8(replaced.data.as_ref().unwrap()[key].0.clone()).unwrap();
     assert_eq!(value("host"), "cluster1-haproxy.default.svc.cluster.local");
     assert_eq!((value("mine"), value("password")), ("kept".into(), "k".repeat(32)));
@@ -228,7 +252,10 @@ fn what_exists_is_adopted_only_if_empty_or_listed() {
 #[test]
 fn an_account_of_another_host_is_a_user_that_exists() {
     let asked = Asked::new("{}");
-    let view = holding(Server { account_hosts: vec!["10.%".into()], ..Server::default() });
+    let view = holding(Server {
+        accounts: vec![AccountView { host: "10.%".into(), ..account("myapp_app") }],
+        ..Server::default()
+    });
     let refusal = planned(&asked.intent(), view, None).unwrap_err();
     assert_eq!(refusal, Refusal::AdoptionNotAllowed { kind: Kind::User, name: "myapp_app".into() });
 }

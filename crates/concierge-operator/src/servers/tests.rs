@@ -23,9 +23,21 @@ fn four_keys_are_enough() {
 #[test]
 fn applications_may_be_told_another_address() {
     let server = found(admin_secret("{}", "  MYSQL_APP_HOST: db.example\n  MYSQL_APP_PORT: '6033'\n"));
-    let login = server.application(&request("{}"), &password('k'));
+    let request = request("{}");
+    let login = server.login(&request, &request.application, &password('k'));
     assert_eq!(login.endpoint.to_string(), "db.example:6033");
     assert_eq!((login.credentials.user.as_str(), login.database.as_deref()), ("myapp_app", Some("myapp")));
+}
+
+#[test]
+fn tls_is_used_where_it_is_required_and_never_weakened() {
+    let tls = |secret: &str, spec: &str| {
+        let request = request(spec);
+        found(admin_secret("{}", secret)).login(&request, &request.application, &password('k')).tls
+    };
+    assert_eq!(tls("", "{}"), TlsMode::Disable);
+    assert_eq!(tls("", "{requireTls: true}"), TlsMode::Require);
+    assert_eq!(tls("  MYSQL_ADMIN_SSLMODE: verify-full\n", "{requireTls: true}"), TlsMode::VerifyFull);
 }
 
 #[test]
@@ -75,7 +87,8 @@ fn other_keys_make_a_postgresql_server() {
     assert_eq!((server.engine, server.admin.tls), (Engine::Postgres, TlsMode::Require));
     assert_eq!(server.admin.endpoint.to_string(), "postgres-main.default:5432");
     assert_eq!(server.admin.database.as_deref(), Some("db_concierge"), "the admin works in no other database");
-    let login = server.application(&postgres_request("{}"), &password('k'));
+    let request = postgres_request("{}");
+    let login = server.login(&request, &request.application, &password('k'));
     assert_eq!(
         (login.endpoint.to_string().as_str(), login.database.as_deref()),
         ("pooler.example:6432", Some("myapp"))

@@ -21,6 +21,7 @@ fn facts(changed: bool) -> Facts {
         namespace: "myapp".into(),
         connection_string: "mysql://myapp_app:<password>@db:3306/myapp".into(),
         changed,
+        ..Facts::default()
     }
 }
 
@@ -58,6 +59,36 @@ fn a_verified_database_is_ready() {
       reason: Verified
       status: 'True'
       type: Ready
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: myapp belongs to this AppDatabase
+      observedGeneration: 2
+      reason: Exists
+      status: 'True'
+      type: DatabaseReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: myapp_app may do in this database what was asked for
+      observedGeneration: 2
+      reason: Exists
+      status: 'True'
+      type: UserReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: myapp-mysql-creds in namespace myapp
+      observedGeneration: 2
+      reason: Exists
+      status: 'True'
+      type: SecretReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: the login was tried and sees its database
+      observedGeneration: 2
+      reason: LoggedIn
+      status: 'True'
+      type: Verified
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: the server is as it was asked for
+      observedGeneration: 2
+      reason: InSync
+      status: 'False'
+      type: Drift
     ");
 }
 
@@ -100,6 +131,36 @@ fn a_refusal_fails_the_object_and_keeps_what_is_known() {
       reason: Conflict
       status: 'False'
       type: Ready
+    - lastTransitionTime: 1970-01-01T00:00:02Z
+      message: 'the database myapp belongs to another AppDatabase: choose another name, or delete the other with deletionPolicy Delete'
+      observedGeneration: 2
+      reason: Conflict
+      status: 'False'
+      type: DatabaseReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: myapp_app may do in this database what was asked for
+      observedGeneration: 2
+      reason: Exists
+      status: 'True'
+      type: UserReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: myapp-mysql-creds in namespace myapp
+      observedGeneration: 2
+      reason: Exists
+      status: 'True'
+      type: SecretReady
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: the login was tried and sees its database
+      observedGeneration: 2
+      reason: LoggedIn
+      status: 'True'
+      type: Verified
+    - lastTransitionTime: 1970-01-01T00:00:01Z
+      message: the server is as it was asked for
+      observedGeneration: 2
+      reason: InSync
+      status: 'False'
+      type: Drift
     ");
 }
 
@@ -109,7 +170,7 @@ fn a_server_that_is_away_takes_nothing_from_a_verified_database() {
     let (away, change) = next(&app(Some(before.clone())), Outcome::Failed(&unreachable()), at(2));
     assert_eq!(change, Change::Transition);
     assert_eq!(conditions::get(&away.conditions, READY), conditions::get(&before.conditions, READY));
-    assert_eq!((away.phase, away.conditions.len()), (Some(AppDatabasePhase::Ready), 2));
+    assert_eq!((away.phase, away.conditions.len()), (Some(AppDatabasePhase::Ready), before.conditions.len() + 1));
     let (back, change) = next(&app(Some(away)), Outcome::Ready(&facts(false)), at(3));
     assert_eq!((back, change), (before, Change::Transition));
 }

@@ -16,15 +16,15 @@ fn message(yaml: &str) -> String {
 #[test]
 fn defaults_are_the_documented_ones() {
     let request = validated("{}").unwrap();
-    assert_eq!(request.user.as_str(), "myapp_app");
-    assert_eq!(request.secret.as_str(), "myapp-mysql-creds");
+    assert_eq!(request.application.user.as_str(), "myapp_app");
+    assert_eq!(request.application.secret.as_str(), "myapp-mysql-creds");
     assert_eq!((request.charset.as_str(), request.collation.as_str()), ("utf8mb4", "utf8mb4_unicode_ci"));
     assert_eq!(request.policy, DeletionPolicy::Retain);
 }
 
 #[test]
 fn the_default_secret_has_a_name_that_kubernetes_takes() {
-    assert_eq!(validated("dbName: My_App").unwrap().secret.as_str(), "my-app-mysql-creds");
+    assert_eq!(validated("dbName: My_App").unwrap().application.secret.as_str(), "my-app-mysql-creds");
     insta::assert_snapshot!(message("dbName: _app"), @"the Secret cannot be called -app-mysql-creds, since Kubernetes does not take this name: set spec.secretName");
     assert!(validated("{dbName: _app, secretName: app-creds}").is_ok());
 }
@@ -64,7 +64,10 @@ fn lengths_are_those_of_mysql() {
 fn postgresql_has_lengths_and_defaults_of_its_own() {
     let on_postgres = |yaml: &str| validate(&spec(yaml), ON_POSTGRES);
     let request = on_postgres("dbName: My_App").unwrap();
-    assert_eq!((request.user.as_str(), request.secret.as_str()), ("My_App_app", "my-app-postgres-creds"));
+    assert_eq!(
+        (request.application.user.as_str(), request.application.secret.as_str()),
+        ("My_App_app", "my-app-postgres-creds")
+    );
     assert_eq!(request.charset.as_str(), "UTF8");
     let name = |length: usize| "a".repeat(length);
     assert!(on_postgres(&format!("dbName: {}", name(59))).is_ok());
@@ -105,7 +108,7 @@ proptest! {
         spec.user_name = Some(text);
         spec.charset.clone_from(&spec.db_name);
         if let Ok(request) = validate(&spec, AROUND) {
-            for name in [request.database.as_str(), request.user.as_str(), request.charset.as_str()] {
+            for name in [request.database.as_str(), request.application.user.as_str(), request.charset.as_str()] {
                 prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
                 prop_assert!(!name.is_empty() && name.len() <= 64);
             }
