@@ -196,3 +196,74 @@ fn the_admins_login_is_not_told_to_applications() {
     assert_eq!(error.reason(), "AdminLoginFailed");
     insta::assert_snapshot!(error.message(), @"server cluster1-haproxy does not accept the login in its admin Secret: whoever runs the concierge must correct it");
 }
+
+/// What the conditions say, a line each.
+fn says(status: &AppDatabaseStatus) -> String {
+    let line = |it: &Condition| format!("{} {} {}: {}", it.type_, it.status, it.reason, it.message);
+    status.conditions.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn after_pass(before: AppDatabaseStatus, facts: &Facts) -> AppDatabaseStatus {
+    next(&app(Some(before)), Outcome::Ready(facts), at(2)).0
+}
+
+#[test]
+fn a_script_that_failed_makes_it_fail_and_leaves_the_parts_as_they_are() {
+    use crate::ledger::scripts::State;
+    let script = |state| Facts { script: Some(Record { hash: "abc".into(), state }), ..facts(true) };
+    let failed = State::Failed("statement 2 of 3: running it failed: the server refused it (server code 1064)".into());
+    let status = after_pass(AppDatabaseStatus::default(), &script(failed));
+    assert_eq!((status.phase, status.init_sql_hash.as_deref()), (Some(AppDatabasePhase::Failed), Some("abc")));
+    insta::assert_snapshot!(says(&status), @"
+    Ready False InitSqlFailed: spec.initSql stopped at statement 2 of 3: running it failed: the server refused it (server code 1064); the statements before it were run. Correct the script, or have all of it run again by annotation reconcile=<any new value>
+    DatabaseReady True Exists: myapp belongs to this AppDatabase
+    UserReady True Exists: myapp_app may do in this database what was asked for
+    SecretReady True Exists: myapp-mysql-creds in namespace myapp
+    Verified True LoggedIn: the login was tried and sees its database
+    Drift False InSync: the server is as it was asked for
+    InitSql False InitSqlFailed: spec.initSql stopped at statement 2 of 3: running it failed: the server refused it (server code 1064); the statements before it were run. Correct the script, or have all of it run again by annotation reconcile=<any new value>
+    ");
+    let status = after_pass(status, &script(State::Running));
+    assert!(says(&status).contains("Ready False InitSqlInterrupted"), "{}", says(&status));
+    let status = after_pass(status, &script(State::Done));
+    assert!(says(&status).contains("InitSql True Done"), "{}", says(&status));
+    let status = after_pass(status, &facts(true));
+    assert_eq!((status.phase, status.init_sql_hash), (Some(AppDatabasePhase::Ready), None));
+    assert!(conditions::get(&status.conditions, "InitSql").is_none(), "no script is asked for");
+}
+
+#[test]
+fn what_was_repaired_stays_told_and_what_was_not_is_told_while_it_is_so() {
+    let drift = |status: &AppDatabaseStatus| {
+        let drift = conditions::get(&status.conditions, "Drift").unwrap();
+        format!("{} {}: {}", drift.status, drift.reason, drift.message)
+    };
+    let repaired = Facts { repaired: vec!["granting the rights", "granting the rights"], ..facts(true) };
+    let status = after_pass(ready_at(1), &repaired);
+    insta::assert_snapshot!(drift(&status), @"False Repaired: somebody had changed the server; it was changed back by: granting the rights");
+    assert_eq!(after_pass(status.clone(), &facts(false)), status);
+    let status = after_pass(status, &Facts { left: vec!["a role"], ..facts(false) });
+    insta::assert_snapshot!(drift(&status), @"True ExcessRights: the concierge may not take away what somebody gave to a user of this database: a role; whoever runs the server must");
+    let drifted = app(Some(status.clone()));
+    assert!(is_drifted(&drifted));
+    assert_eq!(drift(&after_pass(status, &facts(false))), "False InSync: the server is as it was asked for");
+}
+
+#[test]
+fn a_lost_database_is_drift_too() {
+    let error = Error::from(Refusal::DatabaseMissing { database: "myapp".into() });
+    let (status, _) = next(&app(Some(ready_at(1))), Outcome::Failed(&error), at(2));
+    let told: Vec<_> = status.conditions.iter().filter(|it| it.reason == "DatabaseMissing").collect();
+    let told: Vec<_> = told.into_iter().map(|it| (it.type_.as_str(), it.status.as_str())).collect();
+    assert_eq!(told, [("Ready", "False"), ("DatabaseReady", "False"), ("Drift", "True")]);
+}
+
+#[test]
+fn a_read_only_user_is_told_and_forgotten() {
+    let reader = Facts { reader: Some(("myapp_ro".into(), "myapp-mysql-creds-ro".into())), ..facts(true) };
+    let status = after_pass(AppDatabaseStatus::default(), &reader);
+    insta::assert_snapshot!(status.message.as_deref().unwrap(), @"database myapp and user myapp_app are ready, and the login was tried; credentials are in Secret myapp/myapp-mysql-creds; those of myapp_ro, which can only read, in myapp/myapp-mysql-creds-ro");
+    assert_eq!(status.read_only_user_name.as_deref(), Some("myapp_ro"));
+    let status = after_pass(status, &facts(true));
+    assert_eq!((status.read_only_user_name, status.read_only_secret_name), (None, None));
+}

@@ -100,6 +100,34 @@ fn secrets_go_to_namespaces_of_applications_alone() {
     assert!(validated("appNamespace: kubernetes").is_ok());
 }
 
+#[test]
+fn a_read_only_user_has_a_name_of_its_own_where_there_is_room_for_one() {
+    let request = validated("{readOnlyUser: true, connectionLimit: 3, requireTls: true}").unwrap();
+    let reader = request.wanted_reader().unwrap();
+    assert_eq!((reader.user.as_str(), reader.user.quoted()), ("myapp_ro", "'myapp_ro'@'%'"));
+    assert_eq!(reader.secret.as_str(), "myapp-mysql-creds-ro");
+    assert_eq!(request.terms, Terms { tls: true, connections: NonZeroU32::new(3) });
+
+    let request = validated("{}").unwrap();
+    assert!(request.wanted_reader().is_none() && request.reader.is_some(), "there may have been one");
+    let long = "a".repeat(30);
+    assert!(validated(&format!("{{dbName: {long}, userName: u}}")).unwrap().reader.is_none());
+    insta::assert_snapshot!(message(&format!("{{dbName: {long}, userName: u, readOnlyUser: true}}")), @"the user of spec.readOnlyUser would be called aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_ro, and MySQL takes no name of more than 32 characters: leave it out, or create another AppDatabase with a shorter dbName");
+    assert!(validated("{userName: MyApp_RO}").unwrap().reader.is_none(), "it is the application's");
+    assert_eq!(validated("{userName: MyApp_RO, readOnlyUser: true}"), Err(Invalid::ReaderIsUser));
+    let around = Surroundings { admin_user: "myapp_ro", ..AROUND };
+    assert_eq!(validate(&spec("{readOnlyUser: true}"), around), Err(Invalid::Reserved { field: "spec.readOnlyUser" }));
+    assert_eq!(validated("{connectionLimit: 0}"), Err(Invalid::ConnectionLimit));
+}
+
+#[test]
+fn a_grant_on_mysql_has_room_for_so_many_underscores() {
+    let name = |underscores: usize| format!("{{dbName: {}{}, userName: u}}", "a".repeat(24), "_".repeat(underscores));
+    assert!(validated(&name(20)).is_ok());
+    insta::assert_snapshot!(message(&name(21)), @"spec.dbName has more than 64 characters when each underscore counts twice, which MySQL does not take");
+    assert!(validate(&spec(&name(21)), ON_POSTGRES).is_ok());
+}
+
 proptest! {
     #[test]
     fn nothing_but_words_becomes_a_name(text in ".{0,70}") {
