@@ -268,6 +268,11 @@ async fn what_cannot_work_is_refused_at_admission() -> Result<()> {
         (json!({"appNamespace": HOME}), "spec.appNamespace"),
         (json!({"deletionPolicy": "Maybe"}), "spec.deletionPolicy"),
         (json!({"charset": "utf8; DROP"}), "spec.charset"),
+        (json!({"connectionLimit": 0}), "spec.connectionLimit"),
+        (json!({"readOnlyUser": true, "userName": "Fine_RO"}), "spec.userName"),
+        (json!({"initSql": {}}), "spec.initSql"),
+        (json!({"initSql": {"inline": "SELECT 1", "configMapRef": {"name": "scripts"}}}), "spec.initSql"),
+        (json!({"initSql": {"inline": ""}}), "spec.initSql.inline"),
     ] {
         let refusal = bed.refused(&plain(&bed, "fine", &more)).await?;
         assert!(refusal.contains(field), "{more}: {refusal}");
@@ -276,5 +281,20 @@ async fn what_cannot_work_is_refused_at_admission() -> Result<()> {
     bed.apply(&plain(&bed, &one, &json!({}))).await?;
     let refusal = bed.refused(&plain(&bed, &two, &json!({}))).await?;
     assert!(refusal.contains("spec.dbName cannot change"), "{refusal}");
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn the_example_with_everything_works_as_it_stands() -> Result<()> {
+    let bed = Bed::new("app-example").await?;
+    let example = "examples/appdatabase-additions.yaml";
+    bed.harness().apply_file(None, example).await?;
+    let made = ready(&bed.home(), "shop").await;
+    let reader = bed.harness().kubectl.run(&["get", "secret", "shop-mysql-creds-ro", "--namespace=shop"]).await;
+    bed.home().delete::<AppDatabase>("shop").await?;
+    bed.home().kubectl(&["delete", "configmap", "shop-schema"]).await?;
+    bed.harness().kubectl.run(&["delete", "namespace", "shop", "--wait=false"]).await?;
+    assert_eq!(made?.status.and_then(|status| status.read_only_user_name).as_deref(), Some("shop_ro"));
+    reader?;
     bed.finish().await
 }

@@ -2,6 +2,7 @@
 //! read, and a script that is run once. On servers of the tests' own; and what somebody gives to a user by hand.
 
 mod mariadb;
+mod mysql8;
 mod postgres;
 mod rights;
 
@@ -75,8 +76,8 @@ async fn settles(concierge: &LocalConcierge, name: &str, reason: &str) -> Result
 
 /// One of its conditions.
 fn condition(app: &AppDatabase, type_: &str) -> Result<Condition> {
-    let conditions = app.status.iter().flat_map(|status| &status.conditions);
-    conditions.cloned().find(|condition| condition.type_ == type_).with_context(|| format!("no condition {type_}"))
+    let mut conditions = app.status.iter().flat_map(|status| &status.conditions);
+    conditions.find(|condition| condition.type_ == type_).cloned().with_context(|| format!("no condition {type_}"))
 }
 
 /// Waits until one of its conditions has this reason.

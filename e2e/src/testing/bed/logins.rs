@@ -116,16 +116,16 @@ impl Bed {
     pub(super) async fn drop_databases(&self) -> Result<()> {
         for name in &self.on_mariadb {
             self.mariadb_admin(&format!("DROP DATABASE IF EXISTS {name}")).await?;
-            self.mariadb_admin(&format!("DROP USER IF EXISTS {name}_app")).await?;
+            self.mariadb_admin(&format!("DROP USER IF EXISTS {name}_app, {name}_ro")).await?;
         }
         for name in &self.on_mysql8 {
             self.mysql8_admin(&format!("DROP DATABASE IF EXISTS {name}")).await?;
-            self.mysql8_admin(&format!("DROP USER IF EXISTS {name}_app")).await?;
+            self.mysql8_admin(&format!("DROP USER IF EXISTS {name}_app, {name}_ro")).await?;
         }
         let postgres = self.harness.servers().postgres_admin("postgres").await?;
         for name in &self.on_postgres {
             postgres.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
-            postgres.batch_execute(&format!("DROP ROLE IF EXISTS {name}_app")).await?;
+            postgres.batch_execute(&format!("DROP ROLE IF EXISTS {name}_app, {name}_ro")).await?;
         }
         Ok(())
     }
