@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::mysql8::Mysql8;
 use e2e::testing::Harness;
-use e2e::testing::app_databases::{credentials, ready, repaired};
+use e2e::testing::app_databases::{credentials, ready};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
@@ -45,7 +45,7 @@ async fn plugin(server: &Mysql8, user: &str) -> Result<Option<String>> {
 async fn a_database_is_made_looked_after_and_dropped() -> Result<()> {
     let Some((server, concierge)) = start(&[]).await? else { return Ok(()) };
     concierge.apps().apply(&concierge.app_database("my-app", CLUSTER)).await?;
-    let made = ready(concierge.apps(), "my-app").await?;
+    ready(concierge.apps(), "my-app").await?;
     assert_eq!(plugin(&server, "my_app_app").await?.as_deref(), Some("caching_sha2_password"));
     server.run(&["CREATE DATABASE myxapp"]).await?;
     let mut session = log_in(&server, &concierge, "my-app").await?;
@@ -57,12 +57,12 @@ async fn a_database_is_made_looked_after_and_dropped() -> Result<()> {
     }
     session.disconnect().await?;
 
+    let passes = concierge.passes().await?;
     server.run(&["DROP USER my_app_app"]).await?;
-    repaired(concierge.apps(), &made).await?;
-    let again = ready(concierge.apps(), "my-app").await?;
+    concierge.until_passes(passes + 1.0).await?;
     log_in(&server, &concierge, "my-app").await?.disconnect().await?;
     server.run(&["REVOKE CREATE ON `my\\_app`.* FROM my_app_app"]).await?;
-    repaired(concierge.apps(), &again).await?;
+    concierge.until_passes(passes + 2.0).await?;
     let mut session = log_in(&server, &concierge, "my-app").await?;
     session.query_drop("CREATE TABLE u (id INT PRIMARY KEY)").await?;
     session.disconnect().await?;

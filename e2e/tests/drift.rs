@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
 use e2e::testing::Harness;
-use e2e::testing::app_databases::{credentials, ready, repaired, stuck};
+use e2e::testing::app_databases::{credentials, ready, stuck};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -84,10 +84,9 @@ async fn on_mariadb() -> Result<()> {
         ])
         .await?;
     assert_quiet(&concierge).await?;
-    let (one, two) = (ready(concierge.apps(), "one").await?, ready(concierge.apps(), "two").await?);
+    let passes = concierge.passes().await?;
     server.run(&["DROP USER one_app", "REVOKE CREATE ON two.* FROM two_app", "DROP DATABASE three"]).await?;
-    repaired(concierge.apps(), &one).await?;
-    repaired(concierge.apps(), &two).await?;
+    concierge.until_passes(passes + 2.0).await?;
     for name in ["one", "two"] {
         ready(concierge.apps(), name).await?;
         mysql_login(&server, &concierge, name).await.with_context(|| format!("{name} was not repaired"))?;
@@ -121,11 +120,10 @@ async fn postgresql(server: Postgres) -> Result<()> {
     server.run("CREATE DATABASE \"THREE\"").await?;
     server.run("CREATE ROLE \"ONE_app\" NOLOGIN").await?;
     assert_quiet(&concierge).await?;
-    let (one, two) = (ready(concierge.apps(), "one").await?, ready(concierge.apps(), "two").await?);
+    let passes = concierge.passes().await?;
     server.run("ALTER ROLE one_app NOLOGIN; REVOKE CREATE ON DATABASE two FROM two_app;").await?;
     server.run("DROP DATABASE three WITH (FORCE)").await?;
-    repaired(concierge.apps(), &one).await?;
-    repaired(concierge.apps(), &two).await?;
+    concierge.until_passes(passes + 2.0).await?;
     let query = "SELECT count(*) FROM pg_roles WHERE rolname = 'one_app' AND rolcanlogin \
                  AND has_database_privilege('two_app', 'two', 'CREATE')";
     assert_eq!(server.admin().await?.query_one(query, &[]).await?.get::<_, i64>(0), 1, "something was not repaired");

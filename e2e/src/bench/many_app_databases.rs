@@ -110,7 +110,7 @@ async fn restart(concierge: &mut LocalConcierge) -> Result<[Figure; 3]> {
     let before = Requests::of_all(concierge.kubectl()).await?;
     concierge.crash().await?;
     let begun = Instant::now();
-    while verified(concierge).await? < f64::from(COUNT) {
+    while concierge.passes().await? < f64::from(COUNT) {
         ensure!(begun.elapsed() < RESTARTED, "the concierge did not come back");
         tokio::time::sleep(POLL).await;
     }
@@ -123,11 +123,6 @@ async fn restart(concierge: &mut LocalConcierge) -> Result<[Figure; 3]> {
         Figure::new("API writes that took, leases apart", Unit::Times, Sample::one(requests.writes.into())),
         Figure::new("resident memory after it", Unit::Megabytes, memory),
     ])
-}
-
-async fn verified(concierge: &LocalConcierge) -> Result<f64> {
-    let samples = concierge.samples("provisioning_seconds_count").await?;
-    Ok(samples.iter().filter(|(labels, _)| labels.contains("outcome=\"ready\"")).map(|(_, count)| count).sum())
 }
 
 async fn delete_all(concierge: &LocalConcierge) -> Result<Figure> {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use api_types::{AppDatabase, AppDatabasePhase};
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 
 use super::bed::{Area, ready_reason};
 
@@ -20,13 +19,6 @@ pub async fn stuck(bed: &Area, name: &str, reason: &str) -> Result<String> {
     let app: AppDatabase = bed.wait_for(name, reason, is_it).await?;
     bed.expect_event(name, reason).await?;
     Ok(app.status.and_then(|status| status.message).unwrap_or_default())
-}
-
-/// Waits for a pass that changed something after this state was seen.
-pub async fn repaired(bed: &Area, before: &AppDatabase) -> Result<()> {
-    let time = |app: &AppDatabase| app.status.as_ref().and_then(|status| status.last_reconcile_time.clone());
-    let is_later = |app: &AppDatabase| time(app) > time(before);
-    bed.wait_for(&before.name_any(), "a repair", is_later).await.map(drop)
 }
 
 /// The phase of an AppDatabase.

@@ -136,6 +136,23 @@ impl LocalConcierge {
         Ok(samples.iter().find(|(labels, _)| labels.contains(&label)).map_or(0.0, |(_, value)| *value))
     }
 
+    /// How many full passes have ended well.
+    pub async fn passes(&self) -> Result<f64> {
+        let samples = self.samples("provisioning_seconds_count").await?;
+        Ok(samples.iter().filter(|(labels, _)| labels.contains("outcome=\"ready\"")).map(|(_, count)| count).sum())
+    }
+
+    /// Waits until so many full passes have ended well. A status tells times to the second, so it may not tell them.
+    pub async fn until_passes(&self, count: f64) -> Result<()> {
+        let reached = async {
+            while self.passes().await? < count {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(SETTLES, reached).await.context("too few passes ended well")?
+    }
+
     /// Waits until all healthy AppDatabases of one server, fewer than one statement takes, were looked at `times` more.
     pub async fn looks(&self, times: u8) -> Result<()> {
         let wanted = self.statements(DRIFT_LOOK).await? + f64::from(times);
