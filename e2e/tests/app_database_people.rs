@@ -6,7 +6,7 @@ use api_types::names::{MANAGED_BY, OWNER};
 use api_types::{AppDatabase, AppDatabasePhase};
 use e2e::testing::app_databases::{credentials, phase, ready, stuck};
 use e2e::testing::bed::{Area, Bed};
-use e2e::testing::manifests::app_database;
+use e2e::testing::manifests::{app_database, config_map};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -136,6 +136,27 @@ async fn a_gitops_controller_needs_two_roles_and_may_create_everything_anew() ->
     bed.login_works(&secret).await?;
     controller.kubectl(&["delete", "appdatabase", bed.name()]).await?;
     home.kubectl(&["delete", "rolebinding", bed.name()]).await?;
+    bed.finish().await
+}
+
+#[tokio::test]
+async fn a_script_is_one_that_its_author_may_read() -> Result<()> {
+    let mut bed = Bed::new("app-script").await?;
+    let (name, who) = (bed.database_name(), format!("dev-{}", bed.name()));
+    let dev = bed.acting_as(&who, &["developers"]);
+    bind(&bed, "databases", "--clusterrole=appdatabase-creator", &who).await?;
+    bed.apply(&config_map("script", "init.sql", "CREATE TABLE t (id INT PRIMARY KEY);")).await?;
+    let mut app = wanted("app", &name, bed.name());
+    app["spec"]["initSql"] = json!({"configMapRef": {"name": "script"}});
+    let refusal = dev.refused(&app).await?;
+    assert!(refusal.contains("you may not get ConfigMap script"), "{refusal}");
+    let rule = ["create", "role", "read", "--verb=get", "--resource=configmaps", "--resource-name=script"];
+    bed.kubectl(&rule).await?;
+    bind(&bed, "read", "--role=read", &who).await?;
+    dev.apply(&app).await?;
+    ready(&bed, "app").await?;
+    let tables = bed.application("app-creds").await?.mysql("SHOW TABLES").await?;
+    assert_eq!(tables.stdout.trim(), "t");
     bed.finish().await
 }
 

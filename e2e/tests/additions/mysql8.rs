@@ -23,7 +23,7 @@ async fn start(more: &[&str]) -> Result<Option<(Mysql8, LocalConcierge)>> {
         return Ok(None);
     };
     let Some(concierge) = LocalConcierge::start(&["--drift-interval=5"]).await? else { return Ok(None) };
-    let server = Mysql8::start(&programs, &[]).await?;
+    let server = Mysql8::start(&programs).await?;
     server.concierge(PASSWORD).await?;
     server.run(more).await?;
     concierge.serve(Kind::Mysql, CLUSTER, server.port, PASSWORD).await?;
