@@ -14,15 +14,7 @@ const CLUSTER: &str = "mysql8";
 const PASSWORD: &str = "canary-mysql8-admin";
 
 async fn start(keys: &[(&str, &str)]) -> Result<Option<(Mysql8, LocalConcierge)>> {
-    let harness = Harness::connect().await?;
-    let programs = match harness.cluster() {
-        Some(cluster) => cluster.tools()?.mysql8,
-        None => None,
-    };
-    let Some(programs) = programs else {
-        println!("skipped: MySQL 8 comes with the throw-away cluster, for some processors");
-        return Ok(None);
-    };
+    let Some(programs) = Harness::connect().await?.mysql8()? else { return Ok(None) };
     let server = Mysql8::start(&programs).await?;
     server.concierge(PASSWORD).await?;
     let Some(concierge) = LocalConcierge::start(&["--drift-interval=5"]).await? else { return Ok(None) };

@@ -10,7 +10,7 @@ use e2e::testing::bed::{Bed, ready_reason};
 use e2e::testing::hub::{in_memory, message};
 use e2e::testing::manifests::instance;
 use e2e::testing::process::OperatorProcess;
-use e2e::testing::{Harness, wait_for};
+use e2e::testing::wait_for;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use serde_json::json;
@@ -43,12 +43,7 @@ async fn another_image_takes_the_right_to_create_pods() -> Result<()> {
 
 #[tokio::test]
 async fn an_image_that_the_platform_does_not_name_never_runs() -> Result<()> {
-    let harness = Harness::connect().await?;
-    let Some(cluster) = harness.cluster() else {
-        println!("skipped: the programs for an API server come with the throw-away cluster");
-        return Ok(());
-    };
-    let api = BareApi::start(&cluster.tools()?).await?;
+    let Some(api) = BareApi::of_cluster().await? else { return Ok(()) };
     api.define_databases().await?;
     let arguments = ["--lease-namespace=default", "--allowed-images=bytebase/dbhub,registry.acme.internal/ai"];
     let operator = OperatorProcess::start("dbhub-operator", &api.kubeconfig(), &arguments).await?;

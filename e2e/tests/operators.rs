@@ -136,12 +136,7 @@ async fn a_standby_takes_a_free_lease_and_gives_it_back_when_it_stops() -> Resul
 
 #[tokio::test]
 async fn a_missing_definition_is_waited_for() -> Result<()> {
-    let harness = Harness::connect().await?;
-    let Some(cluster) = harness.cluster() else {
-        println!("skipped: the programs for an API server come with the throw-away cluster");
-        return Ok(());
-    };
-    let api = BareApi::start(&cluster.tools()?).await?;
+    let Some(api) = BareApi::of_cluster().await? else { return Ok(()) };
     let arguments = ["--lease-namespace=default"];
     let mut operator = OperatorProcess::start("db-probe", &api.kubeconfig(), &arguments).await?;
     let line = operator.says("waiting for").await?;

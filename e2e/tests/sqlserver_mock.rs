@@ -15,7 +15,7 @@ use e2e::testing::bare_api::BareApi;
 use e2e::testing::bed::ready_reason;
 use e2e::testing::manifests::{config_map, database, opaque_secret};
 use e2e::testing::process::OperatorProcess;
-use e2e::testing::{Harness, wait_for};
+use e2e::testing::wait_for;
 use kube::Api;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -200,13 +200,8 @@ async fn a_check_encrypts_as_it_is_told_to() -> Result<()> {
 /// The operator as a process of this machine: the mock listens here too, and on an address that a pod must not reach.
 #[tokio::test]
 async fn a_database_object_tells_what_the_mock_of_a_server_says() -> Result<()> {
-    let harness = Harness::connect().await?;
-    let Some(cluster) = harness.cluster() else {
-        println!("skipped: the programs for an API server come with the throw-away cluster");
-        return Ok(());
-    };
+    let Some(api) = BareApi::of_cluster().await? else { return Ok(()) };
     let server = Server::start(Encryption::Demanded).await?;
-    let api = BareApi::start(&cluster.tools()?).await?;
     api.define_databases().await?;
     apply(&api, &config_map("ca", "ca.crt", &server.ca).to_string()).await?;
     let spec = json!({"type": "sqlserver", "host": "127.0.0.1", "port": server.mock.port(), "database": "orders",

@@ -34,6 +34,17 @@ pub struct BareApi {
 }
 
 impl BareApi {
+    /// Starts both with the programs of the cluster under test. `None` where it has none at hand, which it then says.
+    pub async fn of_cluster() -> Result<Option<Self>> {
+        match Harness::connect().await?.cluster() {
+            Some(cluster) => Self::start(&cluster.tools()?).await.map(Some),
+            None => {
+                println!("skipped: the programs for an API server come with the throw-away cluster");
+                Ok(None)
+            }
+        }
+    }
+
     /// Starts both and waits until the API is ready.
     pub async fn start(tools: &Tools) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;

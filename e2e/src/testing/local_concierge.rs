@@ -47,12 +47,7 @@ pub struct LocalConcierge {
 impl LocalConcierge {
     /// Starts both. `None` where the programs for an API server are not at hand, which it then says.
     pub async fn start(flags: &[&str]) -> Result<Option<Self>> {
-        let harness = Harness::connect().await?;
-        let Some(cluster) = harness.cluster() else {
-            println!("skipped: the programs for an API server come with the throw-away cluster");
-            return Ok(None);
-        };
-        let api = BareApi::start(&cluster.tools()?).await?;
+        let Some(api) = BareApi::of_cluster().await? else { return Ok(None) };
         api.define_app_databases().await?;
         for namespace in [HOME, APPS] {
             api.kubectl().apply(None, &manifests::namespace(namespace).to_string()).await?;

@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use super::bare_api::BareApi;
 use super::bed::Area;
 use super::leaks::assert_absent;
+use super::manifests;
 use super::process::OperatorProcess;
-use super::{Harness, manifests};
 
 const NAMESPACE: &str = "default";
 
@@ -23,12 +23,7 @@ pub struct LocalProbe {
 impl LocalProbe {
     /// Starts both. `None` where the programs for an API server are not at hand, which it then says.
     pub async fn start(flags: &[&str]) -> Result<Option<Self>> {
-        let harness = Harness::connect().await?;
-        let Some(cluster) = harness.cluster() else {
-            println!("skipped: the programs for an API server come with the throw-away cluster");
-            return Ok(None);
-        };
-        let api = BareApi::start(&cluster.tools()?).await?;
+        let Some(api) = BareApi::of_cluster().await? else { return Ok(None) };
         api.define_databases().await?;
         let flags = [&["--lease-namespace=default"], flags].concat();
         let mut operator = OperatorProcess::start("db-probe", &api.kubeconfig(), &flags).await?;

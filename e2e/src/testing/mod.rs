@@ -177,11 +177,20 @@ impl Harness {
         Self::connect_to(&Target::cluster(&cluster, &cluster.tools()?), Some(cluster)).await
     }
 
+    /// The programs of MySQL 8, as [`Harness::postgres18`].
+    pub fn mysql8(&self) -> Result<Option<PathBuf>> {
+        self.programs("MySQL 8", |tools| tools.mysql8)
+    }
+
     /// The programs of PostgreSQL 18; `None`, which it then says, where the throw-away cluster brought none.
     pub fn postgres18(&self) -> Result<Option<PathBuf>> {
-        let programs = self.cluster.as_ref().map(Cluster::tools).transpose()?.and_then(|tools| tools.postgres18);
+        self.programs("PostgreSQL 18", |tools| tools.postgres18)
+    }
+
+    fn programs(&self, server: &str, of: fn(Tools) -> Option<PathBuf>) -> Result<Option<PathBuf>> {
+        let programs = self.cluster.as_ref().map(Cluster::tools).transpose()?.and_then(of);
         if programs.is_none() {
-            println!("skipped: PostgreSQL 18 comes with the throw-away cluster, on x86_64");
+            println!("skipped: {server} comes with the throw-away cluster, on x86_64");
         }
         Ok(programs)
     }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use api_types::AppDatabase;
 use e2e::loopback::certificates::{Certificates, Shown};
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
+use e2e::testing::Harness;
 use e2e::testing::app_databases::{credentials, ready};
 use e2e::testing::bed::ready_reason;
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
@@ -38,8 +39,19 @@ async fn on_postgres(flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)
     if !loopback::is_possible() {
         return Ok(None);
     }
+    beside(Postgres::start(&[]).await?, flags).await
+}
+
+/// The same with PostgreSQL 18.
+async fn on_postgres_18(flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)>> {
+    match Harness::connect().await?.postgres18()? {
+        Some(programs) if loopback::is_possible() => beside(Postgres::start_from(&programs, &[]).await?, flags).await,
+        _ => Ok(None),
+    }
+}
+
+async fn beside(server: Postgres, flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)>> {
     let Some(concierge) = LocalConcierge::start(flags).await? else { return Ok(None) };
-    let server = Postgres::start(&[]).await?;
     server.present(Certificates::new()?.identity(Shown::Right)?.as_ref()).await?;
     server.concierge(PASSWORD).await?;
     concierge.serve(Kind::Postgres, CLUSTER, server.port, PASSWORD).await?;

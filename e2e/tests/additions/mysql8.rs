@@ -13,15 +13,7 @@ use super::{CLUSTER, PASSWORD, again, ask, condition, creds, turns};
 
 /// A server whose administrator for the concierge may do this beside what it needs.
 async fn start(more: &[&str]) -> Result<Option<(Mysql8, LocalConcierge)>> {
-    let harness = Harness::connect().await?;
-    let programs = match harness.cluster() {
-        Some(cluster) => cluster.tools()?.mysql8,
-        None => None,
-    };
-    let Some(programs) = programs else {
-        println!("skipped: MySQL 8 comes with the throw-away cluster, for some processors");
-        return Ok(None);
-    };
+    let Some(programs) = Harness::connect().await?.mysql8()? else { return Ok(None) };
     let Some(concierge) = LocalConcierge::start(&["--drift-interval=5"]).await? else { return Ok(None) };
     let server = Mysql8::start(&programs).await?;
     server.concierge(PASSWORD).await?;

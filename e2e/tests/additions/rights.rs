@@ -1,4 +1,4 @@
-//! The table of the README: what is changed back, and what is only told. A line of it each.
+//! The table of docs/appdatabase.md: what is changed back, and what is only told. A line of it each.
 
 use anyhow::{Context, Result, ensure};
 use e2e::testing::app_databases::ready;
@@ -6,7 +6,7 @@ use e2e::testing::local_concierge::LocalConcierge;
 use mysql_async::prelude::Queryable as _;
 use serde_json::json;
 
-use super::{again, ask, condition, creds, on_mariadb, on_postgres, turns};
+use super::{again, ask, condition, creds, on_mariadb, on_postgres, on_postgres_18, settles, turns};
 
 const FLAGS: [&str; 1] = ["--drift-interval=5"];
 
@@ -115,5 +115,32 @@ async fn on_postgresql_added_rights_are_taken_away_or_told() -> Result<()> {
     server.run("ALTER ROLE superuser_app NOSUPERUSER").await?;
     turns(&concierge, "superuser", "Drift", "InSync").await?;
     again(&concierge, "member", "again").await?;
+    concierge.finish(&[]).await.map(drop)
+}
+
+/// Since version 16 a membership is taken away by who granted it, and by nobody else.
+#[tokio::test]
+async fn on_postgresql_18_a_membership_of_others_is_told() -> Result<()> {
+    let Some((server, concierge)) = on_postgres_18(&FLAGS).await? else { return Ok(()) };
+    create(&concierge, &["app"]).await?;
+    server.run("CREATE ROLE powerful; GRANT powerful TO app_app").await?;
+    let drift = turns(&concierge, "app", "Drift", "ExcessRights").await?;
+    assert!(drift.status == "True" && drift.message.contains("membership in another role"), "{}", drift.message);
+    concierge.looks(2).await?;
+    assert_eq!(concierge.statements("taking away a role that was added").await?, 0.0, "it tries what cannot work");
+    assert_eq!(condition(&ready(concierge.apps(), "app").await?, "Ready")?.status, "True");
+    server.run("REVOKE powerful FROM app_app").await?;
+    turns(&concierge, "app", "Drift", "InSync").await?;
+
+    // Everything else is as on older versions.
+    ask(&concierge, "app", &json!({"readOnlyUser": true, "connectionLimit": 4})).await?;
+    settles(&concierge, "app", "Verified").await?;
+    server.run("ALTER ROLE app_ro CREATEDB CONNECTION LIMIT 9; REVOKE CONNECT ON DATABASE app FROM app_ro").await?;
+    turns(&concierge, "app", "Drift", "Repaired").await?;
+    ask(&concierge, "app", &json!({"readOnlyUser": false})).await?;
+    settles(&concierge, "app", "Verified").await?;
+    concierge.apps().delete::<AppDatabase>("app").await?;
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app\\_%'";
+    assert_eq!(server.admin().await?.query_one(roles, &[]).await?.get::<_, i64>(0), 0, "a role is left");
     concierge.finish(&[]).await.map(drop)
 }

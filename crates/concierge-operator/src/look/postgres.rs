@@ -27,6 +27,12 @@ const CONTENTS: [&str; 10] = [
     "pg_largeobject_metadata",
 ];
 
+/// Whether the admin may take a membership away. Since version 16 only who granted it may, and a superuser counts as the
+/// first of the cluster, whose number is 10; everybody else's REVOKE is a warning that changes nothing.
+const OURS_TO_REVOKE: &str = "pg_catalog.current_setting('server_version_num')::integer < 160000 \
+OR pg_catalog.pg_get_userbyid(m.grantor) = current_user \
+OR (m.grantor = 10 AND (SELECT me.rolsuper FROM pg_catalog.pg_roles me WHERE me.rolname = current_user))";
+
 /// The kinds of relation that hold rows.
 const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
 
@@ -75,8 +81,10 @@ pub struct RoleView {
     pub privileged: bool,
     /// In or on how many other databases it has rights.
     pub elsewhere: usize,
-    /// The roles that it is a member of.
+    /// The roles that it is a member of, and that the admin can take it out of.
     pub member_of: Vec<String>,
+    /// Whether it is a member of others.
+    pub kept_in: bool,
 }
 
 impl Found {
@@ -116,7 +124,7 @@ pub fn look(names: &Names) -> String {
          WHERE m.roleid = r.oid AND m.grantor = me.oid AND me.rolname = current_user))::text, \
          r.rolconnlimit::text, (r.rolsuper OR r.rolreplication OR r.rolbypassrls)::text, NULL, NULL \
          FROM pg_catalog.pg_roles r WHERE r.rolname::text IN ({users}) \
-         UNION ALL SELECT 'member', r.rolname::text, o.rolname::text, NULL, NULL, NULL, NULL, NULL \
+         UNION ALL SELECT 'member', r.rolname::text, o.rolname::text, ({OURS_TO_REVOKE})::text, NULL, NULL, NULL, NULL \
          FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member \
          JOIN pg_catalog.pg_roles o ON o.oid = m.roleid WHERE r.rolname::text IN ({users}) \
          UNION ALL SELECT 'right', r.rolname::text, d.datname::text, a.privilege_type, NULL, NULL, NULL, NULL \
@@ -165,15 +173,17 @@ pub fn found(request: &Request, rows: &[Row]) -> Found {
 }
 
 fn role(name: &str, row: &Row, database: &str, rows: &[Row]) -> RoleView {
-    let others = |tag| tagged(rows, tag).filter(move |(role, _)| *role == name).map(|(_, row)| text(row, 2));
+    let of_role = |tag| tagged(rows, tag).filter(move |(role, _)| *role == name).map(|(_, row)| row);
+    let memberships = || of_role("member");
     RoleView {
         name: name.to_owned(),
         plain: is(row, 2),
         joined: is(row, 3),
         connections: row.integer(4).unwrap_or_default(),
         privileged: is(row, 5),
-        elsewhere: others("depends").filter(|other| other != database).count(),
-        member_of: others("member").collect(),
+        elsewhere: of_role("depends").filter(|row| row.text(2) != Some(database)).count(),
+        member_of: memberships().filter(|row| is(row, 3)).map(|row| text(row, 2)).collect(),
+        kept_in: memberships().any(|row| !is(row, 3)),
     }
 }
 

@@ -11,11 +11,12 @@ use sql_client::quote::postgres as quote;
 use super::{Logins, Refusal, Stated, Step};
 use crate::ledger::{Kind, Origin};
 use crate::look::ServerView;
-use crate::look::postgres::{DatabaseView, Found, Inside};
+use crate::look::postgres::{DatabaseView, Found, Inside, RoleView};
 use crate::validate::{Account, Request, Terms};
 
 const JOIN: &str = "joining the user's role";
 const LEAVE: &str = "leaving the user's role";
+const MEMBERSHIP: &str = "membership in another role";
 const READ: &str = "letting the read-only user read";
 
 /// What a role that can only read may do with the database.
@@ -78,7 +79,7 @@ impl Missing<'_> {
             Self::Attributes(account) => Step::new("restoring the user's attributes", set_attributes(request, account)),
             Self::Member(account, of) => {
                 let sql = format!("REVOKE {of} FROM {}", account.user.quoted());
-                Step::new("taking away a role that was added", sql).tolerating("membership in another role")
+                Step::new("taking away a role that was added", sql).tolerating(MEMBERSHIP)
             }
             Self::Joined(account) => join(account),
             Self::Database => Step::new("creating the database", create_database(request)).creating(Kind::Database),
@@ -179,8 +180,12 @@ fn lacking<const N: usize>(found: [(Missing<'_>, bool); N]) -> Vec<Missing<'_>> 
 
 /// What a user has too much, and no statement of ours could change.
 pub fn left(request: &Request, server: &Found) -> Vec<&'static str> {
-    let elsewhere = |account: &Account| server.role(account.user.as_str()).is_some_and(|role| role.elsewhere > 0);
-    request.accounts().any(elsewhere).then_some("rights in or on other databases").into_iter().collect()
+    let any = |is_so: fn(&RoleView) -> bool| {
+        request.accounts().filter_map(|account| server.role(account.user.as_str())).any(is_so)
+    };
+    let found =
+        [(MEMBERSHIP, any(|role| role.kept_in)), ("rights in or on other databases", any(|role| role.elsewhere > 0))];
+    found.into_iter().filter_map(|(what, there)| there.then_some(what)).collect()
 }
 
 /// Encoding and locale of a database are chosen once. Those of an adopted one were somebody else's choice.
