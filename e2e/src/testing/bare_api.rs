@@ -36,13 +36,12 @@ pub struct BareApi {
 impl BareApi {
     /// Starts both with the programs of the cluster under test. `None` where it has none at hand, which it then says.
     pub async fn of_cluster() -> Result<Option<Self>> {
-        match Harness::connect().await?.cluster() {
-            Some(cluster) => Self::start(&cluster.tools()?).await.map(Some),
-            None => {
-                println!("skipped: the programs for an API server come with the throw-away cluster");
-                Ok(None)
-            }
-        }
+        let harness = Harness::connect().await?;
+        let Some(cluster) = harness.cluster() else {
+            println!("skipped: the programs for an API server come with the throw-away cluster");
+            return Ok(None);
+        };
+        Self::start(&cluster.tools()?).await.map(Some)
     }
 
     /// Starts both and waits until the API is ready.

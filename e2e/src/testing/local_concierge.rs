@@ -12,7 +12,7 @@ use super::bare_api::BareApi;
 use super::bed::{Area, HOME};
 use super::leaks::assert_absent;
 use super::process::OperatorProcess;
-use super::{Cli, Harness, manifests};
+use super::{Cli, manifests};
 use crate::loopback::ADDRESS;
 
 /// The namespace of the AppDatabases and of their applications.

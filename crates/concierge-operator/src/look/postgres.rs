@@ -83,8 +83,8 @@ pub struct RoleView {
     pub elsewhere: usize,
     /// The roles that it is a member of, and that the admin can take it out of.
     pub member_of: Vec<String>,
-    /// Whether it is a member of others.
-    pub kept_in: bool,
+    /// Of how many others it is a member.
+    pub kept_in: usize,
 }
 
 impl Found {
@@ -183,7 +183,7 @@ fn role(name: &str, row: &Row, database: &str, rows: &[Row]) -> RoleView {
         privileged: is(row, 5),
         elsewhere: of_role("depends").filter(|row| row.text(2) != Some(database)).count(),
         member_of: memberships().filter(|row| is(row, 3)).map(|row| text(row, 2)).collect(),
-        kept_in: memberships().any(|row| !is(row, 3)),
+        kept_in: memberships().filter(|row| !is(row, 3)).count(),
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
         UNION ALL SELECT 'script', "name", "hash", "state", "message", NULL, NULL, NULL FROM "concierge"."scripts" WHERE "name" IN ('myapp')
         UNION ALL SELECT 'database', d.datname::text, pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datallowconn::text, (EXISTS (SELECT 1 FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = 0))::text, ((SELECT pg_catalog.count(DISTINCT a.privilege_type) FROM pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a WHERE a.grantee = d.datdba) = 3)::text FROM pg_catalog.pg_database d WHERE d.datname::text IN ('myapp')
         UNION ALL SELECT 'role', r.rolname::text, (r.rolcanlogin AND NOT r.rolcreatedb AND NOT r.rolcreaterole)::text, (EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles me ON me.oid = m.member WHERE m.roleid = r.oid AND m.grantor = me.oid AND me.rolname = current_user))::text, r.rolconnlimit::text, (r.rolsuper OR r.rolreplication OR r.rolbypassrls)::text, NULL, NULL FROM pg_catalog.pg_roles r WHERE r.rolname::text IN ('myapp_app', 'myapp_ro')
-        UNION ALL SELECT 'member', r.rolname::text, o.rolname::text, NULL, NULL, NULL, NULL, NULL FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member JOIN pg_catalog.pg_roles o ON o.oid = m.roleid WHERE r.rolname::text IN ('myapp_app', 'myapp_ro')
+        UNION ALL SELECT 'member', r.rolname::text, o.rolname::text, (pg_catalog.current_setting('server_version_num')::integer < 160000 OR pg_catalog.pg_get_userbyid(m.grantor) = current_user OR (m.grantor = 10 AND (SELECT me.rolsuper FROM pg_catalog.pg_roles me WHERE me.rolname = current_user)))::text, NULL, NULL, NULL, NULL FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member JOIN pg_catalog.pg_roles o ON o.oid = m.roleid WHERE r.rolname::text IN ('myapp_app', 'myapp_ro')
         UNION ALL SELECT 'right', r.rolname::text, d.datname::text, a.privilege_type, NULL, NULL, NULL, NULL FROM pg_catalog.pg_database d CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee WHERE d.datname::text IN ('myapp') AND r.rolname::text IN ('myapp_app', 'myapp_ro')
         UNION ALL SELECT 'depends', r.rolname::text, d.datname::text, pg_catalog.count(*) FILTER (WHERE s.classid = 'pg_catalog.pg_default_acl'::pg_catalog.regclass)::text, NULL, NULL, NULL, NULL FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid JOIN pg_catalog.pg_database d ON d.oid = s.dbid OR (s.dbid = 0 AND s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass AND d.oid = s.objid) WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND r.rolname::text IN ('myapp_app', 'myapp_ro') GROUP BY r.rolname, d.datname
         "#);
@@ -310,8 +310,9 @@ mod tests {
         let rows = [
             row(&["role", "myapp_app", "true", "false", "5", "true"]),
             row(&["role", "myapp_ro", "true", "false", "5", "false"]),
-            row(&["member", "myapp_app", "dba"]),
-            row(&["member", "other_app", "other"]),
+            row(&["member", "myapp_app", "dba", "true"]),
+            row(&["member", "myapp_app", "of_others", "false"]),
+            row(&["member", "other_app", "other", "true"]),
             row(&["right", "myapp_ro", "myapp", "TEMPORARY"]),
             row(&["right", "myapp_ro", "myapp", "CONNECT"]),
             row(&["right", "myapp_ro", "other", "CREATE"]),
@@ -321,7 +322,7 @@ mod tests {
         let found = found(&postgres_request("{}"), &rows);
         let role = found.role("myapp_app").unwrap();
         assert_eq!((role.connections, role.privileged, role.elsewhere), (5, true, 1));
-        assert_eq!(role.member_of, ["dba"]);
+        assert_eq!((role.member_of.as_slice(), role.kept_in), (&["dba".to_owned()][..], 1));
         assert_eq!(found.role("myapp_ro").unwrap().elsewhere, 0);
         assert_eq!((found.reader_rights, found.reader_defaults), (vec!["CONNECT".into(), "TEMPORARY".into()], 2));
     }

@@ -181,7 +181,7 @@ pub fn role(name: &str) -> postgres::RoleView {
         privileged: false,
         elsewhere: 0,
         member_of: vec![],
-        kept_in: false,
+        kept_in: 0,
     }
 }
 

@@ -183,8 +183,10 @@ pub fn left(request: &Request, server: &Found) -> Vec<&'static str> {
     let any = |is_so: fn(&RoleView) -> bool| {
         request.accounts().filter_map(|account| server.role(account.user.as_str())).any(is_so)
     };
-    let found =
-        [(MEMBERSHIP, any(|role| role.kept_in)), ("rights in or on other databases", any(|role| role.elsewhere > 0))];
+    let found = [
+        (MEMBERSHIP, any(|role| role.kept_in > 0)),
+        ("rights in or on other databases", any(|role| role.elsewhere > 0)),
+    ];
     found.into_iter().filter_map(|(what, there)| there.then_some(what)).collect()
 }
 
