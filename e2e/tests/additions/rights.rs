@@ -1,6 +1,7 @@
 //! The table of docs/appdatabase.md: what is changed back, and what is only told. A line of it each.
 
 use anyhow::{Context, Result, ensure};
+use api_types::AppDatabase;
 use e2e::testing::app_databases::ready;
 use e2e::testing::local_concierge::LocalConcierge;
 use mysql_async::prelude::Queryable as _;
@@ -127,7 +128,8 @@ async fn on_postgresql_18_a_membership_of_others_is_told() -> Result<()> {
     let drift = turns(&concierge, "app", "Drift", "ExcessRights").await?;
     assert!(drift.status == "True" && drift.message.contains("membership in another role"), "{}", drift.message);
     concierge.looks(2).await?;
-    assert_eq!(concierge.statements("taking away a role that was added").await?, 0.0, "it tries what cannot work");
+    let tries = concierge.statements("taking away a role that was added").await?;
+    ensure!(tries < 1.0, "it tries what cannot work");
     assert_eq!(condition(&ready(concierge.apps(), "app").await?, "Ready")?.status, "True");
     server.run("REVOKE powerful FROM app_app").await?;
     turns(&concierge, "app", "Drift", "InSync").await?;
