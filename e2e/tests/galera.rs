@@ -85,6 +85,20 @@ async fn until_served(cluster: &Galera) -> Result<()> {
     tokio::time::timeout(RECOVERS, served).await.context("the proxy serves nobody")
 }
 
+/// Waits until the first node knows that it is no majority. While it finds out it may refuse a connection.
+async fn until_alone(cluster: &Galera) -> Result<()> {
+    let query = "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_status' AND Value = 'non-Primary'";
+    let is_alone = async || -> Result<bool> {
+        Ok(cluster.admin(0).await?.query_first::<mysql_async::Row, _>(query).await?.is_some())
+    };
+    let alone = async {
+        while !is_alone().await.unwrap_or(false) {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(RECOVERS, alone).await.context("the node still counts on the others")
+}
+
 async fn login_works(cluster: &Galera, concierge: &LocalConcierge, name: &str) -> Result<()> {
     let creds = credentials(concierge.apps(), &format!("{name}-creds")).await?;
     let session = cluster.session(&creds["username"], &creds["password"], &creds["database"]).await;
@@ -133,10 +147,7 @@ async fn without_a_majority_all_wait_and_nothing_is_taken_for_absent() -> Result
     }
     cluster.kill(1)?;
     cluster.kill(2)?;
-    let lost = "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_status' AND Value = 'non-Primary'";
-    while cluster.admin(0).await?.query_first::<mysql_async::Row, _>(lost).await?.is_none() {
-        tokio::time::sleep(POLL).await;
-    }
+    until_alone(&cluster).await?;
     apply_all(&concierge, &["late".to_owned()]).await?;
     concierge.apps().api::<AppDatabase>().delete("gone", &DeleteParams::default()).await?;
 

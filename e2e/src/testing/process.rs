@@ -1,11 +1,13 @@
 //! An operator that runs as a process of this machine, beside the cluster: for what cannot be tried on the installed
 //! ones, which other tests rely on.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
@@ -16,6 +18,9 @@ use super::http;
 use crate::images;
 
 const DEADLINE: Duration = Duration::from_mins(1);
+/// Below the ports of Linux's own choice, which begin at 32,768.
+const PORTS: Range<u16> = 10_240..32_768;
+const PORT_TRIES: u8 = 50;
 
 /// A running operator, killed when dropped.
 pub struct OperatorProcess {
@@ -106,7 +111,14 @@ fn follow(output: ChildStdout) -> watch::Receiver<String> {
     receiver
 }
 
-/// A loopback port that nothing listens on now. Another program could take it first; then the start fails and says so.
+/// A loopback port that nothing listens on now, below those that the kernel gives to connections: seconds may pass until
+/// it is used. Another program could take it first; then the start fails and says so.
 pub async fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+    for _ in 0..PORT_TRIES {
+        let port = rand::rng().random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {PORTS:?} is free")
 }
