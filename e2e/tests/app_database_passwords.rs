@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
-use e2e::testing::Harness;
 use e2e::testing::app_databases::{credentials, ready};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use mysql_async::prelude::Queryable as _;
@@ -85,12 +84,8 @@ async fn postgresql_keeps_a_running_application_connected() -> Result<()> {
 
 #[tokio::test]
 async fn postgresql_18_keeps_a_running_application_connected() -> Result<()> {
-    match Harness::connect().await?.postgres18()? {
-        Some(programs) if loopback::is_possible() => {
-            postgresql(Postgres::start_from(&programs, &SETTINGS).await?).await
-        }
-        _ => Ok(()),
-    }
+    let Some(server) = Postgres::start_18(&SETTINGS).await? else { return Ok(()) };
+    postgresql(server).await
 }
 
 async fn postgresql(server: Postgres) -> Result<()> {

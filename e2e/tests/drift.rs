@@ -5,7 +5,6 @@
 use anyhow::{Context, Result, ensure};
 use api_types::AppDatabase;
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
-use e2e::testing::Harness;
 use e2e::testing::app_databases::{credentials, ready, stuck};
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
 use k8s_openapi::api::core::v1::Secret;
@@ -106,10 +105,8 @@ async fn on_postgresql() -> Result<()> {
 /// Who may grant a role, and act for it, is decided by other rules since version 16.
 #[tokio::test]
 async fn on_postgresql_18() -> Result<()> {
-    match Harness::connect().await?.postgres18()? {
-        Some(programs) if loopback::is_possible() => postgresql(Postgres::start_from(&programs, &[]).await?).await,
-        _ => Ok(()),
-    }
+    let Some(server) = Postgres::start_18(&[]).await? else { return Ok(()) };
+    postgresql(server).await
 }
 
 async fn postgresql(server: Postgres) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::cluster::pki::Identity;
 use crate::command;
 use crate::servers::hand_over;
 use crate::servers::postgres::{ACCOUNT, PROGRAMS, connect, ensure_concierge};
+use crate::testing::Harness;
 use crate::testing::bed::Login;
 use crate::testing::process::free_port;
 
@@ -33,8 +34,16 @@ impl Postgres {
         Self::launch(PROGRAMS, Folder::new(ACCOUNT)?, settings, false).await?.ready().await
     }
 
-    /// The same with programs of another version, from a folder that the server's account may not reach.
-    pub async fn start_from(programs: &Path, settings: &[&str]) -> Result<Self> {
+    /// The same with version 18. `None`, which it then says, where that cannot be had.
+    pub async fn start_18(settings: &[&str]) -> Result<Option<Self>> {
+        match Harness::connect().await?.postgres18()? {
+            Some(programs) if super::is_possible() => Self::start_from(&programs, settings).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// From a folder that the server's account may not reach.
+    async fn start_from(programs: &Path, settings: &[&str]) -> Result<Self> {
         let folder = Folder::new(ACCOUNT)?;
         let mut copy = Command::new("cp");
         copy.args(["-r", "--no-preserve=ownership"]).arg(programs).arg(folder.path("programs"));

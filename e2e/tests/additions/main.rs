@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use api_types::AppDatabase;
 use e2e::loopback::certificates::{Certificates, Shown};
 use e2e::loopback::{self, mariadb::MariaDb, postgres::Postgres};
-use e2e::testing::Harness;
 use e2e::testing::app_databases::{credentials, ready};
 use e2e::testing::bed::ready_reason;
 use e2e::testing::local_concierge::{Kind, LocalConcierge};
@@ -44,10 +43,8 @@ async fn on_postgres(flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)
 
 /// The same with PostgreSQL 18.
 async fn on_postgres_18(flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)>> {
-    match Harness::connect().await?.postgres18()? {
-        Some(programs) if loopback::is_possible() => beside(Postgres::start_from(&programs, &[]).await?, flags).await,
-        _ => Ok(None),
-    }
+    let Some(server) = Postgres::start_18(&[]).await? else { return Ok(None) };
+    beside(server, flags).await
 }
 
 async fn beside(server: Postgres, flags: &[&str]) -> Result<Option<(Postgres, LocalConcierge)>> {
