@@ -16,7 +16,8 @@ use crate::look::ServerView;
 use crate::plan::{Step, drops, standing};
 use crate::status::{Outcome, object_ref, report};
 use crate::steps::{Runner, StepError};
-use crate::validate::{Request, Surroundings, validate};
+use crate::target::Target;
+use crate::validate::Request;
 use crate::{finalizer, gather};
 
 /// Ends the life of an AppDatabase that was asked to go.
@@ -43,12 +44,8 @@ pub fn needs_no_server(app: &AppDatabase) -> bool {
 }
 
 async fn drop_ours(app: &AppDatabase, ctx: &Context) -> Result<(), Error> {
-    let server = gather::server(ctx, app)?;
+    let Target { server, request, owner, .. } = Target::new(app, ctx, gather::server(ctx, app)?)?;
     let cluster = app.spec.cluster_ref.as_str();
-    let around = Surroundings::of(&ctx.home, &server);
-    let request = validate(&app.spec, around)?;
-    let namespace = app.namespace().unwrap_or_default();
-    let owner = Owner::new(&ctx.installation, &namespace, &app.name_any(), &request.app_namespace);
     let mut session = ctx.pools.session(&server).await.map_err(|error| Error::session(cluster, error))?;
     let view = gather::look(&mut session, &request).await.map_err(|error| Error::statement(cluster, error))?;
     let Drops { steps, withdrawals } = drops_of(&request, &owner, &view);

@@ -20,9 +20,9 @@ use crate::context::Context;
 use crate::look;
 use crate::plan::is_settled;
 use crate::pool::PoolError;
-use crate::reconcile::Target;
 use crate::servers::{Server, find};
 use crate::status::is_drifted;
+use crate::target::Target;
 
 /// AppDatabases that one statement asks about: some hundred kilobytes of it at most.
 const AT_ONCE: usize = 200;

@@ -26,6 +26,7 @@ mod servers;
 mod settings;
 mod status;
 mod steps;
+mod target;
 mod validate;
 mod verify;
 

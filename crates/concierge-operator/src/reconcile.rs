@@ -12,13 +12,12 @@ use kube::runtime::controller::Action;
 use crate::apply::{Done, apply};
 use crate::context::{Context, Mark};
 use crate::error::Error;
+use crate::ledger::Kind;
 use crate::ledger::scripts::Record;
-use crate::ledger::{Kind, Owner};
 use crate::metrics::PassOutcome;
-use crate::plan::{Intent, connection_template, owner_annotation, plan};
-use crate::servers::Server;
+use crate::plan::{Intent, connection_template, plan};
 use crate::status::{Facts, Outcome, report};
-use crate::validate::{Invalid, Request, Surroundings, validate};
+use crate::target::Target;
 use crate::{delete, finalizer, gather, init};
 
 /// Brings one AppDatabase to what its spec asks for.
@@ -51,37 +50,6 @@ enum Pass {
     NothingHappened,
     /// Everything was checked, missing parts were made, and the application's login was tried.
     Verified(Box<Facts>),
-}
-
-/// What an AppDatabase asks for, of which server, and whose it will be.
-pub struct Target {
-    /// The server.
-    pub server: Server,
-    /// What is asked of it.
-    pub request: Request,
-    /// Whose it will be.
-    pub owner: Owner,
-    object: String,
-}
-
-impl Target {
-    /// What the spec asks of the server that serves it.
-    pub fn new(app: &AppDatabase, ctx: &Context, server: Server) -> Result<Self, Invalid> {
-        let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
-        let request = validate(&app.spec, Surroundings::of(&ctx.home, &server))?;
-        let owner = Owner::new(&ctx.installation, &namespace, &name, &request.app_namespace);
-        Ok(Self { server, request, owner, object: owner_annotation(&namespace, &name) })
-    }
-
-    /// What must not change for a verification to hold.
-    #[must_use]
-    pub fn mark(&self, app: &AppDatabase, ctx: &Context) -> Mark {
-        Mark {
-            generation: app.metadata.generation,
-            secret: gather::secret_versions(ctx, &self.request),
-            server: self.server.version.clone(),
-        }
-    }
 }
 
 async fn provision(app: &AppDatabase, ctx: &Context) -> Result<Pass, Error> {
